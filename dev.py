@@ -31,6 +31,7 @@ from dev_tools.lanes import Lane, run_lanes, summary
 from dev_tools.machine import blender_on_path, find_python, other_pythons, running_interpreter
 from dev_tools.options_page import OPTIONS_PAGE, options_page
 from dev_tools.processes import BUILD, ROOT, Command, run, say, step
+from dev_tools.window import make_own_debian, window_blender
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 """File names with these suffixes are photos."""
@@ -41,6 +42,9 @@ BACKEND_LANES = {
 }
 """Lanes of the backend's environment, the longest first. Two, because a lane runs one test at a time."""
 
+WINDOW_LANE = "window"
+"""The lane that clicks in a Blender with a window, see tests/window."""
+
 
 def pythons() -> list[Interpreter]:
     """Return the Python interpreters of this machine, the running one first."""
@@ -49,6 +53,9 @@ def pythons() -> list[Interpreter]:
 
 def setup(options: argparse.Namespace) -> int:
     """Make or update all environments that this machine has a Python for; returns the exit code."""
+    if options.window:
+        make_own_debian(options.fresh)
+        return 0
     backend_environment(options.torch, options.fresh)
     for bpy in BPYS:
         python = find_python(bpy.python)
@@ -156,11 +163,8 @@ def own_photos(given: Sequence[Path]) -> list[Path]:
 
 
 def package(options: argparse.Namespace) -> int:
-    """Build and validate the extension's zip; returns the exit code."""
-    backend = backend_environment(options.torch, options.fresh)
-    if not blender_on_path():
-        bpy_environment(*choose_bpy(pythons()), options.fresh)
-    package_extension(backend)
+    """Build the extension's zip, and validate it where there is a Blender; returns the exit code."""
+    package_extension()
     return 0
 
 
@@ -184,7 +188,7 @@ def docs(options: argparse.Namespace) -> int:
 
 def lane_names() -> list[str]:
     """Return the names of all test lanes."""
-    return [*BACKEND_LANES, *(f"blender-{bpy.name}" for bpy in BPYS)]
+    return [*BACKEND_LANES, *(f"blender-{bpy.name}" for bpy in BPYS), WINDOW_LANE]
 
 
 def blender_lanes(wanted: Sequence[str], fresh: bool) -> tuple[list[Lane], list[str]]:
@@ -252,8 +256,15 @@ def test(options: argparse.Namespace) -> int:
     lanes, left_out = blender_lanes(wanted, options.fresh)
     extra = {"IM2HANDS_BACKEND": str(backend)}
     if lanes:
-        extra["IM2HANDS_EXTENSION"] = str(package_extension(backend))
         extra["IM2HANDS_OLDEST_BPY"] = str(oldest_bpy(lanes, options.fresh))
+    if WINDOW_LANE in wanted:
+        _, reason = window_blender()
+        if reason:
+            left_out.append(f"{WINDOW_LANE}, {reason}")
+        else:
+            lanes.append(Lane(WINDOW_LANE, backend, ("tests/window",)))
+    if lanes:
+        extra["IM2HANDS_EXTENSION"] = str(package_extension())
     lanes[:0] = [Lane(name, backend, tests) for name, tests in BACKEND_LANES.items() if name in wanted]
     for lane in lanes:
         lane.extra = extra
@@ -268,10 +279,13 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "setup": (setup, "make or update the environments .venv/backend and .venv/blender-<version>"),
     "demo": (demo, "reconstruct the bundled photos and the clip: build/demo/{hands,clip}{.blend,_clean.blend,.png}"),
     "test": (test, "run every test lane this machine can run; arguments after -- go to pytest"),
-    "package": (package, "build and validate build/im2hands_addon-<version>.zip"),
+    "package": (package, "build build/im2hands_addon-<version>.zip, and validate it where there is a Blender"),
     "lint": (lint, "ruff check, ruff format --check, mypy"),
     "docs": (docs, "write docs/options.md from the table of options"),
 }
+
+WITHOUT_ENVIRONMENTS = ("package", "docs")
+"""Commands that make no environment."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -280,8 +294,13 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--torch", choices=TORCH_CHOICES, default="auto", help="torch build; auto looks for a GPU")
-        command.add_argument("--fresh", action="store_true", help="recreate the environments from scratch")
+        if name not in WITHOUT_ENVIRONMENTS:
+            text = "torch build; auto looks for a GPU"
+            command.add_argument("--torch", choices=TORCH_CHOICES, default="auto", help=text)
+            command.add_argument("--fresh", action="store_true", help="recreate the environments from scratch")
+        if name == "setup":
+            text = "only a small Debian with Blender in .venv/window, for the lane window (root, debootstrap, 1.4 GB)"
+            command.add_argument("--window", action="store_true", help=text)
         if name == "demo":
             command.add_argument("--timeout", type=float, default=3600, metavar="S", help="time limit, seconds")
             command.add_argument("photos", nargs="*", type=Path, help="your own photos or folders of photos instead")

@@ -192,14 +192,25 @@ def measure(name: str, folder: Path, count: int, surfaces: str, shown_afterwards
     )
 
 
+def largest_memory() -> float:
+    """Return the largest memory that this process has had, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
 def import_only(folder: Path) -> None:
     """Import a take with the default options, and print time and memory."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    before = largest_memory()
     clock = Clock()
     _, problems = api.import_take(folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    seconds, rigs = clock.passed()[0], len(bpy.data.armatures)
-    print(f"| imported, {rigs} rigs, Blender {bpy.app.version_string} | {seconds:.1f} s | {peak:.0f} MB |", flush=True)
+    peak = largest_memory()
+    seconds, cpu = clock.passed()
+    rigs = len(bpy.data.armatures)
+    print(
+        f"| imported, {rigs} rigs, Blender {bpy.app.version_string} | {seconds:.1f} s ({cpu:.2f} CPU s) "
+        f"| {peak:.0f} MB, {before:.0f} MB before |",
+        flush=True,
+    )
     print("\n".join(problems), flush=True)
 
 

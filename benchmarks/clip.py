@@ -126,11 +126,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     started, worked = time.perf_counter(), time.process_time()
     finder = make_provider(arguments.keypoints, hands=arguments.hands)
-    beside = VideoMode()
     first = next((frame for _, frame in again.read(again.entries[:1])), None)
     if isinstance(first, Frame):
         finder.detect(first)  # networks are slower the first time
     start_up, start_up_cpu = time.perf_counter() - started, time.process_time() - worked
+    beside = VideoMode()
     try:
         run = find_in_clip(finder, source, beside.see)
     finally:

@@ -29,10 +29,10 @@ from im2hands.animation.template.files import handed
 from im2hands.animation.template.fit import Fitter
 from im2hands.animation.template.rest import Rest, measure, rest_hand
 from im2hands.animation.template.rig import forward, pose_from_keypoints, skin, stretched_matrices
-from im2hands.animation.template.surface_target import SurfaceTarget
 from im2hands.animation.template.topology import Topology, load_topology
 from im2hands.core.hands import SIDES, HandKeypoints, Side, TwoHands
 from im2hands.geometry.normals import vertex_normals
+from im2hands.geometry.surface_target import SurfaceTarget
 from im2hands.job.clean_phase import CleanPhase
 from im2hands.lab.bench.motion_figures import error, jitter, lag, peak_kept
 from im2hands.lab.bench.one_euro import OneEuro

@@ -4,9 +4,9 @@
 
 SET is a scene set of crops (`im2hands synthesize --kind crop`). The crops are randomly displaced from the true ones.
 The true keypoints are converted to the definition that the reading network was taught, which differs from MediaPipe's
-towards the back of the hand. Errors are means over the
-keypoints of a hand: in the picture in palm lengths; in space in millimetres, with both wrists at the origin and both
-hands scaled to a palm of 90 mm. ``--hands left`` or ``right`` measures the hands of one side alone.
+towards the back of the hand. Errors are means over the keypoints of a hand: in the picture in palm lengths; in space in
+millimetres, with both wrists at the origin and both hands scaled to a palm of 90 mm. ``--hands left`` or ``right``
+measures the hands of one side alone.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Prints the times of the stages from photo to two meshes (after start-up), the time of the surfaces from keypoints alone,
 and the query rate of the occupancy network. ``--dense`` also prints how many times longer the dense lattice takes than
-the coarse-to-fine one with the same result. ``--published`` measures the published networks, ``--published --frames N``
-the published networks on batches of frames.
+the coarse-to-fine one with the same result. ``--published`` measures the published networks. ``benchmarks/gpu.py``
+measures batches of frames on a graphics card.
 """
 
 from __future__ import annotations
@@ -65,27 +65,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photo", type=Path, help="a photo of two hands (default: a bundled one)")
     parser.add_argument("--hands", default="auto", choices=HANDS, help="what is known of the hands (default: auto)")
-    parser.add_argument("--voxel-mm", type=float, help="default: 1.7; with --published --frames 1.719 (256 cubed)")
+    parser.add_argument("--voxel-mm", type=float, help="default: 1.7")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--dense", action="store_true", help="also evaluate the dense lattice (slow)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--published", action="store_true", help="the published networks, with generated weights")
     parser.add_argument("--scene", help="with --published --dense: only this scene")
-    parser.add_argument("--frames", type=int, help="with --published: number of frames, reconstructed in batches")
-    parser.add_argument("--batch", type=int, default=8, help="with --frames: frames in a batch")
-    parser.add_argument(
-        "--launch", choices=("auto", "eager", "graphs"), default="auto", help="with --frames: how kernels are launched"
-    )
-    parser.add_argument("--compile", action="store_true", help="with --frames: compile the networks by torch.compile")
-    parser.add_argument("--workers", type=int, help="with --frames: processes that make meshes")
     parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.published and arguments.frames:
-        import published_batch
-
-        published_batch.run(arguments)
-        return
     if arguments.published:
         import published
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 Version = tuple[int, int]
 """Major and minor version."""
@@ -163,55 +167,68 @@ def choose_demo_blender(on_path: Version | None, pythons: Sequence[Interpreter])
     return found if found and found[0].series < on_path else None
 
 
-def torch_attempts(system: str, choice: str, version: str) -> list[tuple[str, list[str]]]:
+def _torch_build() -> ModuleType:
+    """The add-on's file that chooses the build of PyTorch; the add-on itself needs Blender."""
+    spec = importlib.util.spec_from_file_location("dev_tools.torch_build", TORCH_BUILD)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+TORCH_BUILD = Path(__file__).parents[1] / "im2hands_addon" / "process" / "torch_build.py"
+torch_build = _torch_build()
+
+
+def torch_attempts(system: str, backend: str, version: str) -> list[tuple[str, list[str]]]:
     """List the ways to install torch, in the order in which to try them.
 
     Parameters
     ----------
     system : str
         Name of the operating system, see ``platform.system``.
-    choice : str
-        "cpu" or "cuda".
+    backend : str
+        "cpu", "cu130" or "cu126".
     version : str
         Version of torch.
 
     Returns
     -------
     list of (str, list of str)
-        Installer ("pip" or "uv") and the arguments of its install command.
+        Installer ("pip" or "uv") and the arguments of its install command. The last way is the build in the package
+        index, which works without a card too.
     """
-    plain = f"torch=={version}"
-    if system == "Linux" and choice == "cpu":
-        return [
-            ("pip", [f"{plain}+cpu"]),
-            ("uv", ["--torch-backend", "cpu", plain]),
-            ("pip", [plain]),
-        ]
-    if system == "Windows" and choice == "cuda":
-        return [("uv", ["--torch-backend", "auto", plain])]
-    return [("pip", [plain])]
+    found: list[tuple[str, list[str]]] = torch_build.ways(system, backend, version)
+    last = ("pip", [f"torch=={version}"])
+    return found if found[-1] == last else [*found, last]
 
 
-def resolve_torch(choice: str, has_nvidia: bool, system: str) -> str:
+def resolve_torch(choice: str, nvidia_smi: str, system: str) -> tuple[str, str]:
     """Resolve the value of the --torch option.
 
     Parameters
     ----------
     choice : str
         One of ``TORCH_CHOICES``.
-    has_nvidia : bool
-        Whether the machine has an NVIDIA GPU.
+    nvidia_smi : str
+        What ``nvidia-smi`` says of the cards; empty without it.
     system : str
         Name of the operating system, see ``platform.system``.
 
     Returns
     -------
-    str
-        "cpu" or "cuda".
+    backend : str
+        "cpu", "cu130" or "cu126".
+    why : str
+        Why it is not the build for new cards, for the developer; may be empty.
     """
-    if choice == "auto":
-        return "cuda" if has_nvidia and system != "Darwin" else "cpu"
-    return choice
+    if choice == "cpu" or system == "Darwin":
+        return "cpu", ""
+    build = torch_build.build_for(torch_build.read_cards(nvidia_smi))
+    if choice == "cuda" and build.backend == "cpu":
+        return "cu130", ""  # the developer knows better
+    return build.backend, build.why
 
 
 def pinned(constraints: str, name: str) -> str:

@@ -26,7 +26,7 @@ from dev_tools.choices import (
     resolve_torch,
     torch_attempts,
 )
-from dev_tools.machine import has_nvidia_gpu, other_pythons, probe, running_interpreter
+from dev_tools.machine import nvidia_cards, other_pythons, probe, running_interpreter
 from dev_tools.processes import ROOT, Command, ask, must, run, say, step
 
 ENVIRONMENTS = ROOT / ".venv"
@@ -57,7 +57,7 @@ class Environment:
     inputs : tuple of Path
         Files besides the constraints whose changes make an update necessary.
     flavour : str
-        Torch build, "cpu" or "cuda"; empty if there is no torch.
+        Torch build, "cpu", "cu130" or "cu126"; empty if there is no torch.
     """
 
     name: str
@@ -184,7 +184,7 @@ def install_torch(environment: Environment) -> None:
     for tool, arguments in attempts:
         say(f"   torch {version} ({environment.flavour}): {tool} install {' '.join(arguments)}")
         if (tool, arguments) == attempts[-1] and len(attempts) > 1:
-            say("   the last attempt installs the default build, with several GB of CUDA libraries")
+            say("   the last attempt installs the default build; under Linux it has several GB of CUDA libraries")
         if run_installer(environment, tool, arguments) == 0:
             return
     raise DevError("torch could not be installed. Is the package index reachable?")
@@ -211,7 +211,8 @@ def run_installer(environment: Environment, tool: str, arguments: list[str]) -> 
         return run(pip_install(environment, *arguments))
     code = run(pip_install(environment, "uv"))
     python = environment.executable
-    return code or run([python, "-m", "uv", "pip", "install", "--python", python, *arguments])
+    command: list[str | Path] = [python, "-m", "uv", "pip", "install", "--python", python]
+    return code or run([*command, "-c", environment.constraints, *arguments])
 
 
 def install_backend(environment: Environment) -> None:
@@ -270,7 +271,9 @@ def backend_environment(torch: str = "auto", fresh: bool = False) -> Path:
         No matching Python was found, or a step failed.
     """
     python = choose_backend_python(running_interpreter(), other_pythons())
-    flavour = resolve_torch(torch, torch == "auto" and has_nvidia_gpu(), platform.system())
+    flavour, why = resolve_torch(torch, nvidia_cards(), platform.system())
+    if why:
+        say(f"   PyTorch for {flavour}: {why}")
     return ensure(Environment("backend", python, (ROOT / "pyproject.toml",), flavour), install_backend, fresh)
 
 

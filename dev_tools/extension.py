@@ -1,15 +1,19 @@
-"""Packaging of the Blender extension: the backend's wheel, the extension's folder, and the validated zip."""
+"""Packaging of the Blender extension: the backend's wheel, the extension's folder, and the zip."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import shutil
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
-from dev_tools.choices import BPYS, DevError
+from dev_tools.choices import BPYS
 from dev_tools.environments import ENVIRONMENTS
 from dev_tools.machine import blender_on_path
+from dev_tools.manual import write_manual
 from dev_tools.processes import BUILD, ROOT, Command, must, say, step
 
 OPTIONS_TABLE = ROOT / "backend" / "im2hands" / "core" / "options.toml"
@@ -17,7 +21,10 @@ SHARED_TABLES = (OPTIONS_TABLE, ROOT / "backend" / "im2hands" / "take" / "arrays
 """Read by both programs, so they go into the extension, too."""
 
 BUILDER = "**/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
-"""Path pattern of Blender's extension builder in a bpy environment."""
+"""Path pattern of Blender's tool for extensions in a bpy environment."""
+
+_MOMENT = (2020, 1, 1, 0, 0, 0)
+"""Date of the files in the zip, so that it depends on their content only."""
 
 
 def project_version() -> str:
@@ -25,13 +32,10 @@ def project_version() -> str:
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 
 
-def build_wheel(python: Path) -> Path:
+def build_wheel() -> Path:
     """Build the backend's wheel in build/wheel, from scratch: setuptools would keep deleted files in build/lib.
 
-    Parameters
-    ----------
-    python : Path
-        Python of the backend's environment.
+    Any Python with pip can: what it takes to build is fetched into a folder of pip's own.
 
     Returns
     -------
@@ -45,14 +49,30 @@ def build_wheel(python: Path) -> Path:
     """
     for leftover in (BUILD / "lib", BUILD / "wheel", *BUILD.glob("bdist.*")):
         shutil.rmtree(leftover, ignore_errors=True)
-    command: Command = [python, "-m", "pip", "wheel", ROOT, "--no-deps", "-q", "-w", BUILD / "wheel"]
+    command: Command = [pip_python(), "-m", "pip", "wheel", ROOT, "--no-deps", "-q", "-w", BUILD / "wheel"]
     must(command, "The backend's wheel could not be built.")
     (wheel,) = (BUILD / "wheel").glob("im2hands-*.whl")
     return wheel
 
 
+def pip_python() -> Path:
+    """Return a Python with pip: the running one, or one in .venv/pip (Debian's Python has none).
+
+    Raises
+    ------
+    DevError
+        It cannot be made.
+    """
+    if importlib.util.find_spec("pip"):
+        return Path(sys.executable)
+    python = ENVIRONMENTS / "pip" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.exists():
+        must([sys.executable, "-m", "venv", ENVIRONMENTS / "pip"], "On Debian: apt-get install python3-venv.")
+    return python
+
+
 def stage_extension(wheel: Path) -> Path:
-    """Assemble the extension's folder for Blender's builder: add-on, manifest, licence and the backend's wheel.
+    """Assemble the extension's folder: add-on, manifest, licence, manual and the backend's wheel.
 
     Parameters
     ----------
@@ -74,33 +94,39 @@ def stage_extension(wheel: Path) -> Path:
     shutil.copy2(ROOT / "constraints" / "backend.txt", folder / "backend_wheel" / "constraints.txt")
     for table in SHARED_TABLES:
         shutil.copy2(table, folder / "backend_wheel" / table.name)
+    write_manual(folder / "manual")
     return folder
 
 
-def extension_tool() -> list[str | Path]:
-    """Return the command of Blender's extension builder, from a bpy environment or from the Blender on PATH.
+def write_zip(folder: Path, target: Path) -> None:
+    """Write the extension's zip as Blender's own builder does; the same files give the same bytes.
 
-    Raises
-    ------
-    DevError
-        There is neither.
+    Parameters
+    ----------
+    folder : Path
+        The extension's folder.
+    target : Path
+        The zip.
     """
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _MOMENT)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_STORED if path.suffix == ".whl" else zipfile.ZIP_DEFLATED
+            archive.writestr(entry, path.read_bytes())
+
+
+def extension_validator() -> list[str | Path]:
+    """Return the command of Blender's own tool, from a bpy environment or the Blender on PATH; empty without both."""
     for bpy in BPYS:
         for script in (ENVIRONMENTS / f"blender-{bpy.name}").glob(BUILDER):
             return [sys.executable, script]
     blender = blender_on_path()
-    if blender:
-        return [blender[0], "--background", "--command", "extension"]
-    raise DevError("No bpy environment and no Blender on PATH: run `python dev.py setup` first.")
+    return [blender[0], "--background", "--command", "extension"] if blender else []
 
 
-def package_extension(backend: Path) -> Path:
-    """Build, validate and zip the extension.
-
-    Parameters
-    ----------
-    backend : Path
-        Python of the backend's environment.
+def package_extension() -> Path:
+    """Build the extension's zip, and validate it where there is a Blender.
 
     Returns
     -------
@@ -113,12 +139,14 @@ def package_extension(backend: Path) -> Path:
         A step failed.
     """
     with step("package the extension"):
-        folder = stage_extension(build_wheel(backend))
-        tool = extension_tool()
+        folder = stage_extension(build_wheel())
         target = BUILD / f"im2hands_addon-{project_version()}.zip"
         target.unlink(missing_ok=True)
-        must([*tool, "validate", folder], "Blender's validator does not accept the extension.")
-        must([*tool, "build", "--source-dir", folder, "--output-filepath", target], "The zip could not be built.")
-        must([*tool, "validate", target], "Blender's validator does not accept the zip.")
-        say(f"   {target.relative_to(ROOT)}: {target.stat().st_size / 1e6:.1f} MB")
+        write_zip(folder, target)
+        tool = extension_validator()
+        if tool:
+            must([*tool, "validate", target], "Blender's validator does not accept the zip.")
+        else:
+            say("   not validated: there is no Blender here and no bpy environment (python dev.py setup)")
+        say(f"   {target.name}: {target.stat().st_size / 1e6:.1f} MB")
     return target

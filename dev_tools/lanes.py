@@ -131,6 +131,7 @@ def run_lane(
         extra = lane.extra | {
             "BLENDER_USER_RESOURCES": str(Path(folder) / "blender"),
             "OMP_WAIT_POLICY": "PASSIVE",
+            "OPENBLAS_NUM_THREADS": "1",
         }
 
         def should_stop() -> bool:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from dev_tools.choices import BACKEND_PYTHONS, Interpreter, Version, blender_version, dotted
+from dev_tools.choices import BACKEND_PYTHONS, Interpreter, Version, blender_version, dotted, torch_build
 from dev_tools.processes import ask
 
 
@@ -91,10 +91,10 @@ def other_pythons() -> list[Interpreter]:
     return [found for version in BACKEND_PYTHONS if (found := find_python(version))]
 
 
-def has_nvidia_gpu() -> bool:
-    """Return whether nvidia-smi lists a GPU."""
-    answer = ask(["nvidia-smi", "-L"])
-    return bool(answer and answer.returncode == 0 and "GPU" in answer.stdout)
+def nvidia_cards() -> str:
+    """Return what nvidia-smi says of the cards; empty without it or if it fails."""
+    answer = ask(["nvidia-smi", *torch_build.QUERY])
+    return answer.stdout if answer and answer.returncode == 0 else ""
 
 
 def blender_on_path() -> tuple[str, Version] | None:

@@ -16,6 +16,8 @@ The same options, defaults and limits hold everywhere: in the protocol (`options
 `im2hands reconstruct`, in `blender --command im2hands reconstruct`, in the Python API, and in the sidebar. On a command
 line an option `voxel_mm` is `--voxel-mm`, and an option that is on or off is `--clean` or `--no-clean`.
 
+Where a default names a quality, the option `quality` chooses that value unless the option itself is given.
+
 This page is written from `backend/im2hands/core/options.toml` by `python dev.py docs`.
 
 | option | value | default | what it does | in the sidebar |
@@ -32,6 +34,8 @@ def options_page() -> str:
 def _row(name: str, option: dict[str, Any]) -> str:
     default = option.get("default")
     shown = "" if default is None else ("on" if default else "off") if option["type"] == "bool" else f"`{default}`"
+    chosen = [f"{quality}: `{value}`" for quality, value in option.get("by_quality", {}).items()]
+    shown = "<br>".join(filter(None, [shown, *chosen]))
     return f"| `{name}` | {_value(option)} | {shown} | {option['text']} | {option.get('label', '')} |"
 
 

@@ -6,21 +6,35 @@ result = api.reconstruct(["hands.jpg"], "takes/hands")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import bpy
 
-from .errors import InputError
-from .locations import backend_setting, require_text
-from .process.options import Options
-from .reconstruction import Reconstruction, Result
+from .edits_api import (
+    apply_keypoints,
+    correct_keypoints,
+    draw_box,
+    edit_keypoints,
+    edits,
+    mark_absent,
+    pin_hand,
+    rebuild_frames,
+    remove_edit,
+    resolve_penetration,
+    start_rebuild,
+    swap_sides,
+)
+from .locations import require_text
+from .motion_api import edit_above_clean, reclean, start_reclean
+from .pins_api import pin_fingertip, unpin_fingertip
+from .reconstruction_api import reconstruct, resume, start
 from .scene import clean, conform, scene_settings, tree
 from .scene.clean import set_smoothing, smoothing
+from .scene.cleanup import ease_out, hold, mirror, retime
 from .scene.export import export_take
 from .scene.footage import show_footage
-from .scene.importer import Surfaces, TakeImporter, Timing
+from .scene.importer import Surfaces, TakeImporter
+from .scene.placement import Timing
 from .scene.preview import render_overlay
 from .scene.removal import remove_take
 from .scene.retarget import bake_to_rig
@@ -31,14 +45,32 @@ from .take.reader import TAKE_FILE
 
 __all__ = [
     "Timing",
+    "apply_keypoints",
     "bake_to_rig",
     "conform_to_scene",
+    "correct_keypoints",
+    "draw_box",
+    "ease_out",
+    "edit_above_clean",
+    "edit_keypoints",
+    "edits",
     "export_take",
     "has_clean_hands",
+    "hold",
     "import_take",
+    "mark_absent",
+    "mirror",
+    "pin_fingertip",
+    "pin_hand",
+    "rebuild_frames",
+    "reclean",
     "reconstruct",
+    "remove_edit",
     "remove_take",
     "render_overlay",
+    "resolve_penetration",
+    "resume",
+    "retime",
     "set_rotation_mode",
     "set_scene_to_take",
     "set_smoothing",
@@ -48,118 +80,13 @@ __all__ = [
     "smoothing",
     "start",
     "start_at",
+    "start_rebuild",
+    "start_reclean",
+    "swap_sides",
     "takes",
+    "unpin_fingertip",
     "write_rig_keypoints",
 ]
-
-
-def start(
-    inputs: str | Path | Sequence[str | Path],
-    output: str | Path | None = None,
-    *,
-    scene: bpy.types.Scene | None = None,
-    set_scene: bool = True,
-    surfaces: Surfaces = "AUTO",
-    timing: Timing | None = None,
-    backend: str = "",
-    **options: Any,
-) -> Reconstruction:
-    """Start a reconstruction and return at once.
-
-    Call ``poll()`` of the result until ``has_ended`` is true. Its ``error`` then holds what went wrong after the start.
-
-    Parameters
-    ----------
-    inputs, output, scene, set_scene, surfaces, timing, backend, **options
-        As for :func:`reconstruct`.
-
-    Returns
-    -------
-    Reconstruction
-        The running reconstruction.
-
-    Raises
-    ------
-    InputError
-        An input or an option cannot be used.
-    BackendError
-        There is no backend, or it cannot be started.
-    """
-    several = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    try:
-        wanted = Options(**options)
-    except TypeError as error:
-        raise InputError(f"Not an option of a reconstruction: {error}.") from error
-    return Reconstruction(
-        [str(one) for one in several],
-        output,
-        wanted,
-        backend=backend or backend_setting(),
-        scene=scene,
-        set_scene=set_scene,
-        surfaces=surfaces,
-        timing=timing,
-    )
-
-
-def reconstruct(
-    inputs: str | Path | Sequence[str | Path],
-    output: str | Path | None = None,
-    *,
-    scene: bpy.types.Scene | None = None,
-    set_scene: bool = True,
-    surfaces: Surfaces = "AUTO",
-    timing: Timing | None = None,
-    backend: str = "",
-    on_poll: Callable[[Reconstruction], None] | None = None,
-    **options: Any,
-) -> Result:
-    """Reconstruct the hands in pictures or a clip, import them into the scene, and wait for the end.
-
-    Frames that were finished before an error stay on disk and in the scene.
-
-    Parameters
-    ----------
-    inputs : str, Path or sequence of them
-        A picture, a folder of pictures, a clip, or several pictures.
-    output : str or Path, optional
-        The take's folder. None for a folder in ``takes`` beside the .blend or, for an unsaved file, in the folder of
-        the preferences (``Im2Hands/takes`` in the home folder).
-    scene : bpy.types.Scene, optional
-        The scene to import into; None for the context's.
-    set_scene : bool
-        Whether an untouched scene gets the take's frame range, frame rate, picture size and camera. Any other scene
-        stays as it is.
-    surfaces : {"AUTO", "SHOW", "NONE"}
-        As for :func:`import_take`.
-    timing : Timing, optional
-        As for :func:`import_take`.
-    backend : str
-        The backend's Python or its environment. "" for the one in the preferences or, without one there, to search.
-    on_poll : callable, optional
-        Called with the reconstruction about 50 times a second. It may read ``job.progress`` and call ``cancel()``.
-    **options
-        Options of the reconstruction by name, such as ``frames``, ``step``, ``keypoints``, ``fov`` or ``smoothing``.
-        ``process.options.OPTIONS`` describes all of them.
-
-    Returns
-    -------
-    Result
-        The take's folder and collection, counts of frames, and warnings.
-
-    Raises
-    ------
-    InputError
-        An input or an option cannot be used.
-    BackendError
-        There is no backend, it cannot be started, or it ended unexpectedly.
-    JobError
-        The backend reported an error.
-    """
-    running = start(
-        inputs, output, scene=scene, set_scene=set_scene, surfaces=surfaces, timing=timing, backend=backend, **options
-    )
-    return running.run(on_poll)
 
 
 def import_take(

@@ -17,10 +17,10 @@ import bpy
 from . import api
 from .bone_maps import bundled_maps
 from .errors import AddonError, InputError
-from .locations import backend_setting, old_environment, own_environment
+from .locations import backend_setting
 from .person_path import person_path
-from .process import environment, options, task
-from .reconstruction import Reconstruction
+from .process import options, task
+from .reconstruction import Reconstruction, find_backend
 from .scene.rotation_modes import MODES
 
 NAME = "im2hands"
@@ -91,6 +91,11 @@ def _add_common(parser: argparse.ArgumentParser, action: object) -> None:
     parser.add_argument("--bake-to", metavar="ARMATURE", help="key hands and fingers on this rig in the file")
     parser.add_argument("--bone-map", default="AUTO", metavar="MAP|FILE", help="its bone names")
     parser.add_argument("--no-wrists", dest="wrists", action="store_false", help="bake the fingers alone")
+    parser.add_argument("--bake-into", choices=("action", "new", "layer"), default="action", help="where the keys go")
+    parser.add_argument("--bake-offset", type=int, default=0, metavar="N", help="frames by which the bake comes later")
+    parser.add_argument(
+        "--reduce-keys", type=float, default=0.0, metavar="DEGREES", help="leave out keys within this error of a bone"
+    )
     parser.add_argument("--export", action="append", default=[], metavar="FILE", help="write the hands; repeatable")
     parser.add_argument(
         "--export-surfaces", action="append", default=[], metavar="FILE", help="write the surfaces; repeatable"
@@ -166,7 +171,15 @@ def _finish(arguments: argparse.Namespace, collection: bpy.types.Collection) -> 
             raise InputError(f"There is no object {arguments.bake_to} in the file.", "Name an armature in it.")
         known = {one.identifier for one in bundled_maps()} | {"AUTO"}
         chosen = arguments.bone_map if arguments.bone_map in known else _full(arguments.bone_map)
-        baked = api.bake_to_rig(collection, target, bone_map=chosen, wrist=arguments.wrists)
+        baked = api.bake_to_rig(
+            collection,
+            target,
+            bone_map=chosen,
+            wrist=arguments.wrists,
+            into=arguments.bake_into.upper(),
+            offset=arguments.bake_offset,
+            reduce_degrees=arguments.reduce_keys,
+        )
         _say(baked.told(target.name))
     for what, paths in (("HANDS", arguments.export), ("SURFACES", arguments.export_surfaces)):
         for path in paths:
@@ -176,9 +189,9 @@ def _finish(arguments: argparse.Namespace, collection: bpy.types.Collection) -> 
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    found = environment.find(arguments.backend or backend_setting(), own_environment(), old=old_environment())
-    _say(f"{found.python} ({found.where})")
-    asking = task.check(found.python)
+    found = find_backend(arguments.backend or backend_setting())
+    _say(f"{found.name} ({found.where})")
+    asking = task.check(found)
     while not asking.has_ended:
         time.sleep(0.1)
         asking.poll()
@@ -213,7 +226,7 @@ class _Reporter:
 
     def __call__(self, running: Reconstruction) -> None:
         if self._interrupted:
-            running.cancel()
+            running.cancel(at_once=len(self._interrupted) > 1)
         text = running.job.progress.text.split(",")
         line = ",".join(text[:2])
         if line != self._last:

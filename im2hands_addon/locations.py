@@ -98,9 +98,23 @@ def _preference(name: str) -> str:
 
 
 def backend_setting() -> str:
-    """The backend that the preferences name; "" to search for one."""
+    """The backend that the preferences name, or the command for another machine; "" to search for one."""
+    if machine := _preference("machine").strip():
+        return machine
     chosen = _preference("backend")
     return bpy.path.abspath(chosen) if chosen else ""
+
+
+def shared_folder() -> tuple[str, str]:
+    """The folder that the backend's machine shares with this one: its paths here and there; "" for the same paths."""
+    here = _preference("shared_here")
+    return (str(absolute(here)), _preference("shared_there").strip()) if here else ("", "")
+
+
+def wheels_folder() -> Path | None:
+    """The folder of wheels to install from, that the preferences name; None for the package index."""
+    chosen = _preference("wheels")
+    return absolute(chosen) if chosen else None
 
 
 def bundled_wheel() -> Path | None:
@@ -194,3 +208,31 @@ def default_take(inputs: list[str]) -> Path:
         name = first.parent.name or "take"
     # A byte that is not UTF-8 becomes, for example, "xff": Blender keeps the name.
     return default_takes() / _LONE.sub(lambda found: f"x{ord(found[0]) - _LONE_BYTES:02x}", name)
+
+
+def take_folder(output: str, inputs: list[str]) -> Path:
+    """Return the folder of a take that is to be made.
+
+    Parameters
+    ----------
+    output : str
+        The folder that the person chose; "" for :func:`default_take`.
+    inputs : list of str
+        Pictures, folders or a clip.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        The path cannot be used, or there are no inputs to name the take after.
+    """
+    return absolute(output) if output else default_take(inputs)
+
+
+def bone_map_presets() -> Path:
+    """The folder of a person's own bone maps, among Blender's presets; it outlives the extension."""
+    return Path(bpy.utils.user_resource("SCRIPTS", path="presets/im2hands/bone_maps"))

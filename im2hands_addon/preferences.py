@@ -2,11 +2,9 @@
 
 import bpy
 
-from . import running
+from . import running, setup_view
 from .locations import environment_folder, takes_folder
 from .scene.wrapped_text import draw_wrapped
-
-_SHOWN_LINES = 3  # of the output of an installation
 
 
 def _look_for_backend(_preferences: bpy.types.AddonPreferences, _context: bpy.types.Context) -> None:
@@ -24,6 +22,29 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
         update=_look_for_backend,
     )
+    machine: bpy.props.StringProperty(
+        name="Command",
+        description="Command that starts the backend on another machine, without a question for a password, such as: "
+        "ssh box /opt/im2hands/bin/im2hands. Empty: the backend of this machine",
+        update=_look_for_backend,
+    )
+    shared_here: bpy.props.StringProperty(
+        name="Shared Folder",
+        description="Folder that the other machine sees, too; sources and takes must lie in it. Empty: all paths are "
+        "the same on both machines",
+        subtype="DIR_PATH",
+    )
+    shared_there: bpy.props.StringProperty(
+        name="Its Path There",
+        description="Path of the shared folder on the other machine. Empty: as on this one",
+    )
+    wheels: bpy.props.StringProperty(
+        name="Wheels",
+        description="Folder with the wheels of all packages, to install from without a network. Empty: the packages "
+        "are downloaded",
+        subtype="DIR_PATH",
+    )
+    show_all: bpy.props.BoolProperty(name="Show All", description="List also what is in order", options={"SKIP_SAVE"})
     python: bpy.props.StringProperty(
         name="Python",
         description="Python 3.11 to 3.13 for the backend's environment. Empty: found automatically",
@@ -71,14 +92,19 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
             draw_wrapped(layout, told, "ERROR", context)
             layout.operator("im2hands.move_old_takes", icon="FILE_FOLDER")
         layout.prop(self, "backend")
-        row = layout.row()
-        row.label(text=backend.line, icon="CHECKMARK" if backend.is_found else "ERROR")
-        row.operator("im2hands.check_backend", icon="VIEWZOOM")
-        task = running.task()
-        if task is not None and task.name == "Check" and not task.has_ended:
-            layout.label(text="Checking, up to half a minute", icon="TIME")
-        for finding in running.findings():
-            draw_wrapped(layout, finding.text, "CHECKMARK" if finding.ok else "ERROR", context)
+        draw_wrapped(layout, backend.line, "CHECKMARK" if backend.is_found else "ERROR", context)
+        layout.operator("im2hands.check_backend", icon="VIEWZOOM")
+        setup_view.draw_findings(layout, context, all_of_them=self.show_all)
+        if running.findings():
+            row = layout.row()
+            row.prop(self, "show_all")
+            row.operator("im2hands.copy_findings", icon="COPYDOWN")
+        box = layout.box()
+        box.label(text="On Another Machine", icon="NETWORK_DRIVE")
+        box.prop(self, "machine")
+        if self.machine:
+            box.prop(self, "shared_here")
+            box.prop(self, "shared_there")
         box = layout.box()
         box.label(text="Install", icon="IMPORT")
         box.prop(self, "python")
@@ -86,6 +112,7 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
             box.prop(self, "package")
         box.prop(self, "compute")
         box.prop(self, "environments")
+        box.prop(self, "wheels")
         draw_wrapped(box, f"Installs into {environment_folder()}", "FILE_FOLDER", context)
         if backend.old_environment is not None:
             told = (
@@ -93,15 +120,10 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
                 "Uninstalling the extension deletes it. Install Backend makes one in the folder above and removes it."
             )
             draw_wrapped(box, told, "INFO", context)
-        if not bpy.app.online_access:
-            box.label(text="Needs System > Network > Allow Online Access", icon="INTERNET_OFFLINE")
-        if task is not None and task.name != "Check" and not task.has_ended:
-            box.progress(factor=task.fraction, text=task.title)
-            for line in list(task.lines)[-_SHOWN_LINES:]:
-                draw_wrapped(box, line, "NONE", context)
-            box.operator("im2hands.cancel_task", icon="X")
-        else:
-            box.operator("im2hands.install_backend", icon="IMPORT")
+        if not (bpy.app.online_access or self.wheels):
+            told = "Needs System > Network > Allow Online Access, or a folder of wheels"
+            draw_wrapped(box, told, "INTERNET_OFFLINE", context)
+        setup_view.draw_task(box, context)
 
 
 def preferences() -> Im2HandsPreferences | None:

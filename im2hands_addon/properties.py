@@ -1,23 +1,28 @@
 """The settings of the sidebar, stored in the scene."""
 
+from pathlib import Path
+
 import bpy
 
 from .process.options import OPTIONS, Option
 from .scene import clean, lens
-from .scene.importer import Timing
+from .scene.placement import Timing
+from .scene.sources import Source
 
 SIDEBAR_OPTIONS = [option for option in OPTIONS.values() if option.label]
 """The options that the sidebar shows, in the order of the table of options."""
 
 LENS_OPTIONS = {"focal": "focal_px", "fov": "fov", "file": "camera"}
 """Choice of the setting ``camera`` -> option that holds its value."""
+_UNITS = {"mm": {"subtype": "DISTANCE_CAMERA", "unit": "CAMERA"}, "pixels": {"subtype": "PIXEL"}}
+"""How Blender shows a unit behind the number; its angles are radians, so degrees stand in the name."""
 _LENS_DEFAULTS = {"focal_px": 1200.0, "fov": 60.0}
 
 
 class Im2HandsInput(bpy.types.PropertyGroup):
     """One of several selected files."""
 
-    path: bpy.props.StringProperty(name="Path", subtype="FILE_PATH")
+    path: bpy.props.StringProperty(name="Path", description="One of the selected files", subtype="FILE_PATH")
 
 
 class Im2HandsSettings(bpy.types.PropertyGroup):
@@ -30,11 +35,16 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     # No path subtype: it would add a second browse button, which can select only one file.
     source: bpy.props.StringProperty(name="Source", description="A photo, a folder of photos or a clip")
     inputs: bpy.props.CollectionProperty(
-        type=Im2HandsInput, description="Several selected files, instead of the source"
+        name="Files", type=Im2HandsInput, description="Several selected files, instead of the source"
     )
     # The source for which `inputs` holds. An update callback on the source would be simpler, but with one the bpy
     # module of Blender 4.2 crashes when Python ends.
-    inputs_source: bpy.props.StringProperty(description="The source when the files were selected")
+    inputs_source: bpy.props.StringProperty(
+        name="Source of the Files", description="The source when the files were selected"
+    )
+    timed_by_source: bpy.props.BoolProperty(
+        name="Timed by the Source", description="Frame range and start frame came with the strip or movie clip"
+    )
     output: bpy.props.StringProperty(
         name="Take",
         description="Folder for the result. Empty: in the folder that is shown below",
@@ -57,6 +67,9 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     )
     movie_clip: bpy.props.PointerProperty(
         name="Movie Clip", description="Clip whose tracking camera has the lens", type=bpy.types.MovieClip
+    )
+    use_advanced: bpy.props.BoolProperty(
+        name="Advanced", description="Use the values below in place of those that Quality chooses"
     )
     refine: bpy.props.BoolProperty(
         name="Refine from the Picture",
@@ -113,7 +126,7 @@ def option_properties() -> dict[str, object]:
                 subtype="FILE_PATH",
             )
         if option.type != "file":
-            found[option.name] = _property(option)
+            found[option.name] = value_property(option)
     return found
 
 
@@ -133,9 +146,10 @@ def property_of(option: Option) -> str:
     return f"{option.name}_file" if option.type == "file" else option.name
 
 
-def _property(option: Option) -> object:
+def value_property(option: Option) -> object:
     """Make the property of an option that is not a file."""
-    words = {"name": option.label, "description": f"{option.text}. In {option.unit}" if option.unit else option.text}
+    name = f"{option.label} (°)" if option.unit == "degrees" else option.label
+    words = {"name": name, "description": f"{option.text}. In {option.unit}" if option.unit else option.text}
     limits = {name: value for name in ("min", "max") if (value := getattr(option, name)) is not None}
     if option.choices:
         items = [(str(value), label, text) for value, label, text in option.choices]
@@ -146,9 +160,10 @@ def _property(option: Option) -> object:
         return bpy.props.BoolProperty(default=option.default, **words)
     if option.type == "int":
         return bpy.props.IntProperty(default=option.default, **words, **limits)
-    subtype = "FACTOR" if (option.min, option.max) == (0, 1) else "NONE"
+    factor = {"subtype": "FACTOR"} if (option.min, option.max) == (0, 1) else {}
+    shown = _UNITS.get(option.unit, factor)
     default = _LENS_DEFAULTS.get(option.name, option.default)
-    return bpy.props.FloatProperty(default=default, precision=2, subtype=subtype, **words, **limits)
+    return bpy.props.FloatProperty(default=default, precision=2, **shown, **words, **limits)
 
 
 Im2HandsSettings.__annotations__.update(option_properties())
@@ -189,6 +204,34 @@ def inputs_of(settings: Im2HandsSettings) -> list[str]:
     return [bpy.path.abspath(path) for path in paths]
 
 
+def set_source(settings: Im2HandsSettings, source: Source) -> None:
+    """Choose a source, and the frames and the start that come with it.
+
+    Parameters
+    ----------
+    settings : Im2HandsSettings
+        The scene's settings. The person's own frame range and start frame stay, unless the
+        source brings one; those of the source before it go.
+    source : scene.sources.Source
+        The source.
+    """
+    first = Path(source.paths[0])
+    settings.source = str(first.parent) if len(source.paths) > 1 else str(first)
+    settings.inputs_source = settings.source
+    settings.inputs.clear()
+    if len(source.paths) > 1:
+        for path in source.paths:
+            settings.inputs.add().path = path
+    brings = source.frames is not None or source.start is not None
+    if brings or settings.timed_by_source:
+        settings.use_range, settings.use_start = source.frames is not None, source.start is not None
+    settings.timed_by_source = brings
+    if source.frames is not None:
+        settings.frame_start, settings.frame_end = source.frames
+    if source.start is not None:
+        settings.start_frame = source.start
+
+
 def timing_of(settings: Im2HandsSettings) -> Timing:
     """Where the settings place a new take in the time of the scene."""
     return Timing(settings.start_frame if settings.use_start else None, settings.conform)
@@ -212,14 +255,15 @@ def options_of(settings: Im2HandsSettings) -> dict[str, object]:
     InputError
         The lens that is chosen cannot be used.
     """
-    options = {option.name: _value(settings, option) for option in SIDEBAR_OPTIONS if option.exclusive != "lens"}
+    given = [one for one in SIDEBAR_OPTIONS if settings.use_advanced or not one.advanced]
+    options = {option.name: _value(settings, option) for option in given if option.exclusive != "lens"}
     if settings.camera in ("scene", "clip"):
         found = lens.of_scene(settings.id_data) if settings.camera == "scene" else lens.of_clip(settings.movie_clip)
         options["camera"] = str(lens.write_file(found))
     elif settings.camera != "assumed":
         option = OPTIONS[LENS_OPTIONS[settings.camera]]
         options[option.name] = _value(settings, option)
-    if not settings.refine:
+    if settings.use_advanced and not settings.refine and settings.quality != "draft":
         options["stage"] = "keypoints"
     if settings.use_range:
         options["frames"] = f"{settings.frame_start}-{max(settings.frame_start, settings.frame_end)}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import bpy
 
-from .scene import conform, doubt, footage, overlays, shading
-from .scene.ownership import is_local
+from .errors import AddonError
+from .scene import conform, doubt, footage, overlays, shading, status_bar
 
 
-def _only_local(write: object) -> object:
-    """A setter that leaves takes alone that are linked from another file; the sidebar shows them greyed out."""
+def _setter(write: object) -> object:
+    """A setter that says in the status bar why a take cannot be changed; Blender would print a traceback."""
 
     def set_value(collection: bpy.types.Collection, value: object) -> None:
-        if is_local(collection):
+        try:
             write(collection, value)
+        except AddonError as error:
+            status_bar.say(f"Im2Hands: {error}")
 
     return set_value
 
@@ -84,7 +86,7 @@ _PROPERTIES = {
 def register() -> None:
     """Register the settings of a take's collection."""
     for name, (kind, words, read, write) in _PROPERTIES.items():
-        setattr(bpy.types.Collection, name, kind(**words, options=set(), get=read, set=_only_local(write)))
+        setattr(bpy.types.Collection, name, kind(**words, options=set(), get=read, set=_setter(write)))
 
 
 def unregister() -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
 import dev  # noqa: E402
-from dev_tools import choices, environments, lanes, options_page, processes  # noqa: E402
+from dev_tools import choices, environments, extension, lanes, options_page, processes, window  # noqa: E402
 from dev_tools.choices import BPYS, DevError, Interpreter  # noqa: E402
 
 PY310, PY311, PY312, PY313, PY314 = (Interpreter(f"/python3.{minor}", (3, minor)) for minor in range(10, 15))
@@ -123,21 +123,40 @@ def test_lanes_are_told_of_the_oldest_bpy(monkeypatch):
     assert dev.oldest_bpy([newest, lanes.Lane("blender-4.2", Path("4.2"), ())], False) == Path("4.2")
 
 
-def test_torch_for_cpu_on_linux_tries_small_builds_before_the_large_one():
+def test_torch_tries_the_right_build_before_the_default_one():
     tools = [(tool, arguments[-1]) for tool, arguments in choices.torch_attempts("Linux", "cpu", "2.0.1")]
     assert tools == [("pip", "torch==2.0.1+cpu"), ("uv", "torch==2.0.1"), ("pip", "torch==2.0.1")]
+    for system, backend in (("Windows", "cu130"), ("Windows", "cu126"), ("Linux", "cu126")):
+        ways = choices.torch_attempts(system, backend, "2.0.1")
+        assert ways[1] == ("uv", ["--torch-backend", backend, "torch==2.0.1"]) and len(ways) == 3
 
 
-@pytest.mark.parametrize(("system", "choice"), [("Linux", "cuda"), ("Darwin", "cpu"), ("Windows", "cpu")])
-def test_torch_default_build_is_right_elsewhere(system, choice):
-    assert choices.torch_attempts(system, choice, "2.0.1") == [("pip", ["torch==2.0.1"])]
+@pytest.mark.parametrize(("system", "backend"), [("Linux", "cu130"), ("Darwin", "cpu"), ("Windows", "cpu")])
+def test_torch_default_build_is_right_elsewhere(system, backend):
+    assert choices.torch_attempts(system, backend, "2.0.1") == [("pip", ["torch==2.0.1"])]
 
 
-def test_torch_auto_follows_the_gpu():
-    assert choices.resolve_torch("auto", True, "Linux") == "cuda"
-    assert choices.resolve_torch("auto", False, "Linux") == "cpu"
-    assert choices.resolve_torch("auto", True, "Darwin") == "cpu"
-    assert choices.resolve_torch("cuda", False, "Linux") == "cuda"
+@pytest.mark.parametrize(
+    ("said", "backend", "why"),
+    [
+        ("NVIDIA H200, 9.0, 580.65.06", "cu130", ""),
+        ("NVIDIA GeForce RTX 5090, 12.0, 590.10", "cu130", ""),
+        ("Tesla T4, 7.5, 550.54.15", "cu126", "driver 550 is too old for newer CUDA"),
+        ("Tesla V100-SXM2-16GB, 7.0, 580.65", "cu126", "V100-SXM2-16GB is too old for newer CUDA"),
+        ("GeForce GTX 970, 5.2, 535.1\nTesla T4, 7.5, 535.1", "cu126", "driver 535"),
+        ("GeForce GTX 780, 3.5, 470.1", "cpu", "GTX 780 is too old"),
+        ("Tesla T4, 7.5, 470.57.02", "cpu", "update it to use the Tesla T4"),
+        ("NVIDIA GeForce RTX 5090, 12.0, 550.10", "cpu", "update it"),
+        ("NVIDIA A, B, [N/A], 580.65", "cu130", ""),
+        ("NVIDIA-SMI has failed because it couldn't communicate with the driver", "cpu", ""),
+        ("", "cpu", ""),
+    ],
+)
+def test_torch_follows_card_and_driver(said, backend, why):
+    found = choices.resolve_torch("auto", said, "Linux")
+    assert found[0] == backend and why in found[1] and bool(why) == bool(found[1])
+    assert choices.resolve_torch("cpu", said, "Linux") == choices.resolve_torch("auto", said, "Darwin") == ("cpu", "")
+    assert choices.resolve_torch("cuda", said, "Windows")[0] == ("cu130" if backend == "cpu" else backend)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +230,65 @@ def test_summary_ends_like_pytest():
     lines = lanes.summary([good, bad], ["blender-5.2, no Python 3.13 here"], 5.5)
     assert re.fullmatch(r"=+ 9 passed, 1 skipped, 1 error in 5\.50s =+", lines[-1])
     assert "ok" in lines[1] and "FAILED" in lines[2] and "blender-5.2" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("mac", "runs on Linux"),
+        ("no xvfb", "apt-get install xvfb"),
+        ("nothing", "setup --window makes one"),
+        ("not root", "only root"),
+        ("no mounts", "does not allow to mount"),
+        ("own", ""),
+        ("path", ""),
+    ],
+)
+def test_the_window_lane_says_why_it_is_left_out(monkeypatch, tmp_path, case, words):
+    on_path = ("/bin/blender", (4, 3)) if case in ("path", "no xvfb") else None
+    answer = subprocess.CompletedProcess([], 1 if case == "no mounts" else 0)
+    monkeypatch.setattr(window.sys, "platform", "darwin" if case == "mac" else "linux")
+    monkeypatch.setattr(window, "blender_on_path", lambda: on_path)
+    monkeypatch.setattr(window.shutil, "which", lambda name: None if case == "no xvfb" else f"/bin/{name}")
+    monkeypatch.setattr(window, "OWN_DEBIAN", tmp_path)
+    monkeypatch.setattr(window, "ROOT", tmp_path.parent)
+    monkeypatch.setattr(window.os, "geteuid", lambda: 1000 if case == "not root" else 0, raising=False)
+    monkeypatch.setattr(window, "ask", lambda command: answer)
+    if case in ("not root", "no mounts", "own"):
+        (tmp_path / "usr" / "bin").mkdir(parents=True)
+        (tmp_path / "usr" / "bin" / "blender").touch()
+    blender, reason = window.window_blender()
+    assert words in reason and bool(blender) == (reason == "")
+    if case == "own":
+        started = window.start_command(blender, "/pictures", {"A": "1"})
+        assert started[:2] == ["unshare", "--mount"] and started.index("A=1") < started.index("xvfb-run")
+    if case == "path":
+        assert window.start_command(blender, "/pictures", {})[0] == "env"
+
+
+def test_a_window_lane_that_cannot_run_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(dev, "backend_environment", lambda torch, fresh: Path("backend"))
+    monkeypatch.setattr(dev, "window_blender", lambda: ([], "no screen here"))
+    monkeypatch.setattr(dev, "run_lanes", lambda *_: None)
+    assert dev.main(["test", "--lane", "window"]) == 0
+    assert "left out: window, no screen here" in capsys.readouterr().out
+
+
+def test_the_extension_is_zipped_without_blender(monkeypatch, tmp_path, capsys):
+    wheel = tmp_path / "im2hands-1-py3-none-any.whl"
+    wheel.write_bytes(b"wheel")
+    monkeypatch.setattr(extension, "BUILD", tmp_path)
+    monkeypatch.setattr(extension, "build_wheel", lambda: wheel)
+    monkeypatch.setattr(extension, "ENVIRONMENTS", tmp_path / "none")
+    monkeypatch.setattr(extension, "blender_on_path", lambda: None)
+    monkeypatch.setattr(extension, "say", lambda text: None)
+    first = extension.package_extension().read_bytes()
+    with zipfile.ZipFile(extension.package_extension()) as archive:
+        names = set(archive.namelist())
+    assert {"manual/blender.html", "manual/images/doubt.jpg"} <= names
+    assert {"blender_manifest.toml", "__init__.py", f"backend_wheel/{wheel.name}", "LICENSE"} <= names
+    assert not [name for name in names if name.endswith(".pyc")]
+    assert extension.package_extension().read_bytes() == first, "the same files, the same bytes"
 
 
 def test_counts_come_from_the_progress_file(tmp_path):

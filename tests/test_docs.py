@@ -37,6 +37,18 @@ def test_named_files_exist(page: Path) -> None:
     assert not missing
 
 
+def test_named_tests_exist() -> None:
+    """A page that names a test as ``file::name`` names one that is there."""
+    found = [one for page in PAGES for one in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text("utf-8"))]
+    assert found
+    missing = [
+        f"{file}::{name}"
+        for file, name in found
+        if not (ROOT / file).is_file() or f"def {name}(" not in (ROOT / file).read_text("utf-8")
+    ]
+    assert not missing
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_nothing_outside_is_cited(page: Path) -> None:
     text = page.read_text("utf-8")

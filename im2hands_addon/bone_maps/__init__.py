@@ -10,6 +10,8 @@ A map has these keys:
 * "ik": optional, for rigs whose arms have inverse kinematics (IK): "control", the bone that the hand follows then;
   "switches", pairs of a bone and its property that is 0 for IK and 1 for forward kinematics. The first pair that the
   rig has is used.
+* "names": instead of "sides" and "bones": side -> our bone name -> exact bone name in the other rig. The table in the
+  sidebar is saved like this.
 
 :mod:`.names` finds the bones in all spellings of these names.
 """
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -70,6 +72,8 @@ class BoneMap:
         Name of the bone that the hand follows in IK; "" for a rig without.
     switches : tuple of (str, str)
         Bones and properties that switch between IK and forward kinematics.
+    exact : dict
+        Side -> our bone name -> exact bone name, in place of ``bones``; {} for a map of names with {side}.
     """
 
     identifier: str
@@ -80,6 +84,7 @@ class BoneMap:
     bones: dict[str, str]
     control: str = ""
     switches: tuple[tuple[str, str], ...] = ()
+    exact: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def resolve(self, names: Collection[str]) -> dict[str, dict[str, str]]:
         """Find the bones of a rig.
@@ -94,6 +99,10 @@ class BoneMap:
         dict
             Side -> our bone name -> bone name in the rig, in the spelling that fits best; {} when no bone is found.
         """
+        if self.exact:
+            return {
+                side: {ours: one for ours, one in bones.items() if one in names} for side, bones in self.exact.items()
+            }
         found = self._found(names)
         return {side: {one: bones[one] for one in self.bones if one in bones} for side, bones in found.items()}
 
@@ -110,8 +119,8 @@ class BoneMap:
         dict
             Side -> its arm; only sides with an IK control and a bone that may have the switch.
         """
-        arms = {}
-        for side, bones in self._found(names).items():
+        arms: dict[str, Arm] = {}
+        for side, bones in ({} if self.exact else self._found(names)).items():
             switches = tuple((bones[bone], name) for bone, name in self.switches if bone in bones)
             if _CONTROL in bones and switches:
                 arms[side] = Arm(bones[_CONTROL], switches)
@@ -168,6 +177,12 @@ def read_map(path: Path) -> BoneMap:
         if path.exists() and not path.is_file():  # a pipe would be waited for without end
             raise OSError("it is not a regular file")
         data = json.loads(path.read_text(encoding="utf-8"))
+        if "names" in data:
+            return exact_map(
+                str(data.get("name") or path.stem),
+                {side: {str(a): str(b) for a, b in data["names"][side].items()} for side in SIDES},
+                path.stem,
+            )
         sides = {side: str(data["sides"][side]) for side in SIDES}
         bones = {str(ours): str(other) for ours, other in data["bones"].items()}
         prefixes = tuple(str(one) for one in data.get("prefixes") or [""])
@@ -188,13 +203,57 @@ def read_map(path: Path) -> BoneMap:
         ) from error
 
 
-def find_map(wanted: str | Path, names: Collection[str]) -> tuple[BoneMap, dict[str, dict[str, str]]]:
+def exact_map(name: str, names: dict[str, dict[str, str]], identifier: str = "table") -> BoneMap:
+    """Make a map of exact bone names.
+
+    Parameters
+    ----------
+    name : str
+        Name for the person.
+    names : dict
+        Side -> our bone name -> bone name in the other rig.
+    identifier : str
+        Identifier of the map.
+
+    Returns
+    -------
+    BoneMap
+        The map.
+    """
+    bones = list(dict.fromkeys(ours for found in names.values() for ours in found))
+    return BoneMap(identifier, name, "", {}, (), dict.fromkeys(bones, ""), exact=names)
+
+
+def write_map(path: Path, chosen: BoneMap) -> None:
+    """Write a map of exact names to a JSON file, which :func:`read_map` reads.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made.
+    chosen : BoneMap
+        The map.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"name": chosen.name, "names": chosen.exact}, indent=1, ensure_ascii=False)
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.", "Choose another name.") from error
+
+
+def find_map(wanted: str | Path | BoneMap, names: Collection[str]) -> tuple[BoneMap, dict[str, dict[str, str]]]:
     """Choose a map for a rig and find the rig's bones.
 
     Parameters
     ----------
-    wanted : str or Path
-        "AUTO" for the map that fits best, the identifier of a bundled map, or a JSON file.
+    wanted : str, Path or BoneMap
+        "AUTO" for the map that fits best, the identifier of a bundled map, a JSON file, or a map.
     names : collection of str
         The names of all bones of the rig.
 
@@ -208,7 +267,9 @@ def find_map(wanted: str | Path, names: Collection[str]) -> tuple[BoneMap, dict[
     InputError
         There is no such map, or it finds no bone.
     """
-    if wanted == "AUTO":
+    if isinstance(wanted, BoneMap):
+        candidates = [wanted]
+    elif wanted == "AUTO":
         candidates = list(bundled_maps())
     else:
         candidates = [one for one in bundled_maps() if one.identifier == str(wanted)] or [read_map(Path(wanted))]

@@ -3,46 +3,40 @@
 import bpy
 
 from .. import api
-from ..bone_maps import bundled_maps
+from ..bake_settings import bake_properties, options_of
 from ..errors import AddonError
 from ..scene.tree import take_named
+from .choose_character import character_names
+from .of_take import OfTake
 
 
-class Im2HandsBakeToRig(bpy.types.Operator):
-    """Key the take's hand and finger rotations on the active armature"""
+class Im2HandsBakeToRig(OfTake, bpy.types.Operator):
+    """Key the take's hand and finger rotations on the rig of a character"""
 
     bl_idname = "im2hands.bake_to_rig"
     bl_label = "Bake to Rig"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
-    target: bpy.props.StringProperty(name="Target", description="Name of the armature; empty: the active object")
-    bone_map: bpy.props.EnumProperty(
-        name="Bone Names",
-        items=[
-            ("AUTO", "Automatic", "The map that fits best"),
-            *((one.identifier, one.name, one.note) for one in bundled_maps()),
-        ],
+    target: bpy.props.StringProperty(
+        name="Target", description="Name of the armature; empty: the active object", search=character_names
     )
     map_file: bpy.props.StringProperty(
         name="Own Map", description="Your own bone map (json), used instead", subtype="FILE_PATH", options={"SKIP_SAVE"}
-    )
-    wrist: bpy.props.BoolProperty(
-        name="Turn Wrists",
-        description="Also rotate the hands, and place them where an arm is in IK; otherwise only the fingers move",
-        default=True,
     )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Bake the hands and report what was keyed and what was not."""
         target = bpy.data.objects.get(self.target) if self.target else context.active_object
-        chosen = bpy.path.abspath(self.map_file) or self.bone_map
+        options = options_of(self, context.scene)
+        if self.map_file:
+            options["bone_map"] = bpy.path.abspath(self.map_file)
         try:
-            baked = api.bake_to_rig(
-                take_named(self.take, context.scene), target, bone_map=chosen, wrist=self.wrist, scene=context.scene
-            )
+            baked = api.bake_to_rig(take_named(self.take, context.scene), target, **options)
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         self.report({"INFO"}, baked.told(target.name))
         return {"FINISHED"}
+
+
+Im2HandsBakeToRig.__annotations__.update(bake_properties())

@@ -6,7 +6,7 @@ from .. import running
 
 
 class Im2HandsCancelReconstruction(bpy.types.Operator):
-    """Cancel. Finished frames are kept; Reconstruct continues after them"""
+    """End early. What is done is rigged and kept, and Resume goes on from there. Pressed again: end at once"""
 
     bl_idname = "im2hands.cancel_reconstruction"
     bl_label = "Cancel"
@@ -14,7 +14,10 @@ class Im2HandsCancelReconstruction(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Enabled while a reconstruction runs."""
-        return running.is_reconstructing()
+        if not running.is_reconstructing():
+            cls.poll_message_set("No reconstruction is running")
+            return False
+        return True
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Ask the backend to end; the timer of ``running`` does the rest."""

@@ -14,7 +14,10 @@ class Im2HandsCancelTask(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Enabled while a check or installation runs."""
-        return running.is_working()
+        if not running.is_working():
+            cls.poll_message_set("No check and no installation is running")
+            return False
+        return True
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Stop it at once."""

@@ -4,8 +4,9 @@ import bpy
 
 from .. import running
 from ..errors import BackendError
-from ..locations import backend_setting, old_environment, own_environment
-from ..process import environment, task
+from ..locations import backend_setting
+from ..process import task
+from ..reconstruction import find_backend
 
 
 class Im2HandsCheckBackend(bpy.types.Operator):
@@ -17,14 +18,16 @@ class Im2HandsCheckBackend(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Enabled while no other check or installation runs."""
-        return not running.is_working()
+        if running.is_working():
+            cls.poll_message_set("A check or an installation is running")
+            return False
+        return True
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Start the check in the background."""
         running.look_for_backend()
         try:
-            found = environment.find(backend_setting(), own_environment(), old=old_environment())
-            running.follow(task.check(found.python))
+            running.follow(task.check(find_backend(backend_setting())))
         except BackendError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -1,8 +1,9 @@
 """Operator: choose the source: one or several photos, a clip, or a folder."""
 
-from pathlib import Path
-
 import bpy
+
+from ..properties import set_source
+from ..scene.sources import of_files
 
 
 class Im2HandsChooseSource(bpy.types.Operator):
@@ -25,13 +26,5 @@ class Im2HandsChooseSource(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Store the choice in the scene's settings."""
-        settings = context.scene.im2hands
-        folder = Path(bpy.path.abspath(self.directory))
-        names = sorted(one.name for one in self.files if one.name)
-        settings.source = str(folder / names[0]) if len(names) == 1 else str(folder)
-        settings.inputs_source = settings.source
-        settings.inputs.clear()
-        if len(names) > 1:
-            for name in names:
-                settings.inputs.add().path = str(folder / name)
+        set_source(context.scene.im2hands, of_files(self.directory, self.files))
         return {"FINISHED"}

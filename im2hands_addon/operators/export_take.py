@@ -9,20 +9,19 @@ from .. import api
 from ..errors import AddonError
 from ..scene.exporters import FORMATS
 from ..scene.tree import take_named
+from .of_take import OfTake
 
 
-class Im2HandsExportTake(bpy.types.Operator, ExportHelper):
+class Im2HandsExportTake(OfTake, bpy.types.Operator, ExportHelper):
     """Export the take for another program, with the current smoothing and all changes"""
 
     bl_idname = "im2hands.export_take"
     bl_label = "Export Take"
 
     filename_ext = ""
-    take: bpy.props.StringProperty(
-        name="Take", description="Name of the take's collection; empty: the first", options={"HIDDEN"}
-    )
     format: bpy.props.EnumProperty(
         name="Format",
+        description="Kind of file to write",
         items=[
             (ending, one.name if len(one.endings) == 1 else f"{one.name} ({ending})", f"Write *{ending}")
             for one in FORMATS
@@ -31,6 +30,7 @@ class Im2HandsExportTake(bpy.types.Operator, ExportHelper):
     )
     what: bpy.props.EnumProperty(
         name="What",
+        description="What of the take to write",
         items=(
             ("HANDS", "Hands", "Clean meshes with rig and motion (BVH: rigs only, one file per hand)"),
             ("SURFACES", "Surfaces", "Implicit surfaces, a different mesh on every frame (Alembic and USD)"),

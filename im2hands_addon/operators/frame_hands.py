@@ -3,24 +3,15 @@
 import bpy
 
 from ..scene import views
-from ..scene.tree import take_named
-from .reporting import finished
+from .in_view import InView
 
 
-class Im2HandsFrameHands(bpy.types.Operator):
+class Im2HandsFrameHands(InView, bpy.types.Operator):
     """Bring the hands of all frames to the middle of the view. Through the camera only the view is zoomed"""
 
     bl_idname = "im2hands.frame_hands"
     bl_label = "Frame"
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Enabled where there is a 3D view."""
-        return views.view_of(context) is not None
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def show(self, collection: bpy.types.Collection, context: bpy.types.Context, area: bpy.types.Area) -> None:
         """Turn or zoom the view."""
-        area = views.view_of(context)
-        return finished(self, lambda: views.frame_hands(take_named(self.take, context.scene), context.scene, area))
+        views.frame_hands(collection, context.scene, area)

@@ -10,7 +10,7 @@ class Im2HandsGoToFrame(bpy.types.Operator):
     bl_label = "Go to Frame"
     bl_options = {"INTERNAL"}  # noqa: RUF012
 
-    frame: bpy.props.IntProperty()
+    frame: bpy.props.IntProperty(name="Frame", description="Frame of the scene")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Set the current frame."""

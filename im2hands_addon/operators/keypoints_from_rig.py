@@ -8,6 +8,7 @@ from bpy_extras.io_utils import ExportHelper
 from .. import api
 from ..bone_maps import bundled_maps
 from ..errors import AddonError
+from .of_take import armature_names
 
 
 class Im2HandsKeypointsFromRig(bpy.types.Operator, ExportHelper):
@@ -18,9 +19,12 @@ class Im2HandsKeypointsFromRig(bpy.types.Operator, ExportHelper):
 
     filename_ext = ".json"
     filter_glob: bpy.props.StringProperty(default="*.json", options={"HIDDEN"})
-    rig: bpy.props.StringProperty(name="Rig", description="Name of the armature; empty: the active object")
+    rig: bpy.props.StringProperty(
+        name="Rig", description="Name of the armature; empty: the active object", search=armature_names
+    )
     bone_map: bpy.props.EnumProperty(
         name="Bone Names",
+        description="Which names the bones of the rig have",
         items=[
             ("AUTO", "Automatic", "The map that fits best"),
             *((one.identifier, one.name, one.note) for one in bundled_maps()),

@@ -17,7 +17,10 @@ class Im2HandsMoveOldTakes(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Enabled while no reconstruction runs."""
-        return not running.is_reconstructing()
+        if running.is_reconstructing():
+            cls.poll_message_set("A reconstruction is running: wait for its end")
+            return False
+        return True
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Move them, and tell where they are now."""

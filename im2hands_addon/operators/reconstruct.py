@@ -2,46 +2,28 @@
 
 import bpy
 
-from .. import api, running
+from .. import waiting
 from ..errors import AddonError
-from ..properties import inputs_of, options_of, timing_of
+from ..reconstruction import Reconstruction
+from .starts_job import StartsJob, install_first, needs_installation
 
 
-class Im2HandsReconstruct(bpy.types.Operator):
+class Im2HandsReconstruct(StartsJob, bpy.types.Operator):
     """Find the hands in the source and build their meshes. Finished frames appear at once and are kept"""
 
     bl_idname = "im2hands.reconstruct"
     bl_label = "Reconstruct"
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Enabled while no reconstruction runs."""
-        if running.is_reconstructing():
-            cls.poll_message_set("A reconstruction is running")
-            return False
-        return context.scene is not None
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        """Start; where there is no backend, ask first whether to install it."""
+        if needs_installation():
+            try:
+                return install_first(waiting.from_settings(context.scene))
+            except AddonError as error:
+                self.report({"ERROR"}, str(error))
+                return {"CANCELLED"}
+        return self.execute(context)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Start in the background. Without a window no timer fires, so wait for the end there."""
-        settings = context.scene.im2hands
-        try:
-            started = api.start(
-                inputs_of(settings),
-                bpy.path.abspath(settings.output) or None,
-                scene=context.scene,
-                set_scene=settings.set_scene,
-                surfaces=settings.surfaces,
-                timing=timing_of(settings),
-                **options_of(settings),
-            )
-            if not bpy.app.background:
-                running.follow(started)
-                return {"FINISHED"}
-            result = started.run()
-        except AddonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        for warning in result.warnings:
-            self.report({"WARNING"}, warning)
-        self.report({"INFO"}, f"{len(started.job.frames)} frames in {result.take}")
-        return {"FINISHED"}
+    def start(self, context: bpy.types.Context) -> Reconstruction:
+        """Start the reconstruction."""
+        return waiting.from_settings(context.scene).start()

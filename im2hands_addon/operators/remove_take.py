@@ -4,17 +4,16 @@ import bpy
 
 from .. import api
 from ..scene.tree import take_named
+from .of_take import OfTake
 from .reporting import finished
 
 
-class Im2HandsRemoveTake(bpy.types.Operator):
+class Im2HandsRemoveTake(OfTake, bpy.types.Operator):
     """Delete the take from this file, with rigs, motion, camera and markers. The folder on disk stays"""
 
     bl_idname = "im2hands.remove_take"
     bl_label = "Delete Take"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Delete the take."""

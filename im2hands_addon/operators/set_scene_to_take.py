@@ -4,17 +4,16 @@ import bpy
 
 from .. import api
 from ..scene.tree import take_named
+from .of_take import OfTake
 from .reporting import finished
 
 
-class Im2HandsSetSceneToTake(bpy.types.Operator):
+class Im2HandsSetSceneToTake(OfTake, bpy.types.Operator):
     """Set the scene's frame range, frame rate, picture size and camera to those of the take"""
 
     bl_idname = "im2hands.set_scene_to_take"
     bl_label = "Set Scene to Take"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Set the scene."""

@@ -4,18 +4,20 @@ import bpy
 
 from .. import api
 from ..scene.tree import take_named
+from .of_take import OfTake
 from .reporting import finished
 
 
-class Im2HandsShowFootage(bpy.types.Operator):
+class Im2HandsShowFootage(OfTake, bpy.types.Operator):
     """Show the pictures behind the hands in every view, or only through the take's camera"""
 
     bl_idname = "im2hands.show_footage"
     bl_label = "Show Footage"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
-    shown: bpy.props.BoolProperty(name="Shown", default=True)
+    shown: bpy.props.BoolProperty(
+        name="Shown", description="Show the pictures behind the hands; else hide them", default=True
+    )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Switch the footage."""

@@ -6,21 +6,21 @@ from ..errors import AddonError
 from ..scene import tree
 from ..scene.surfaces import SurfaceLoading
 from ..scene.tree import take_named
+from .of_take import OfTake
 
 _FRAMES_AT_ONCE = 4
 """Frames brought in between two looks at the keyboard: a quarter of a second."""
 _PAUSE_SECONDS = 0.01
 
 
-class Im2HandsShowSurfaces(bpy.types.Operator):
+class Im2HandsShowSurfaces(OfTake, bpy.types.Operator):
     """Show or hide the surfaces that the network reconstructed for each frame. Those on disk are brought in"""
 
     bl_idname = "im2hands.show_surfaces"
     bl_label = "Show Surfaces"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
-    shown: bpy.props.BoolProperty(name="Shown", default=True)
+    shown: bpy.props.BoolProperty(name="Shown", description="Show the surfaces; else hide them", default=True)
     use_range: bpy.props.BoolProperty(
         name="Only Some Frames", description="Bring in only the frames from Start to End", options={"SKIP_SAVE"}
     )

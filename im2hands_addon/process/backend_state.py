@@ -28,6 +28,8 @@ class BackendState:
         An environment in the place of older add-ons, which Blender deletes with the extension.
     old_takes : tuple of Path
         Takes in such a place.
+    is_named : bool
+        Whether the preferences or the environment variable name a backend; an installation would not be looked at.
     """
 
     is_found: bool = False
@@ -35,6 +37,7 @@ class BackendState:
     has_wheel: bool = False
     old_environment: Path | None = None
     old_takes: tuple[Path, ...] = ()
+    is_named: bool = False
 
 
 def look_up(
@@ -64,9 +67,10 @@ def look_up(
         wheel is not None,
         installed.current(old) if old is not None else None,
         old_takes,
+        environment.is_named(setting),
     )
     try:
         found = environment.find(setting, own, old=old)
     except BackendError as error:
-        return BackendState(False, error.message, *rest)
+        return BackendState(False, str(error) if environment.is_named(setting) else error.message, *rest)
     return BackendState(True, f"Backend: {found.where}", *rest)

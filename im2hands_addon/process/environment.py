@@ -14,11 +14,14 @@ from pathlib import Path
 from ..errors import BackendError, InputError
 from ..person_path import person_path
 from . import installed
+from .other_machine import command_of
+from .torch_build import QUERY, Build, Card, build_for, read_cards
 
 VARIABLE = "IM2HANDS_BACKEND"
 """The environment variable that names the backend."""
 SUPPORTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 _HINT = 'Install the backend in Preferences > Add-ons > Im2Hands, or name its environment under "Backend" there.'
+_NAMED_HINT = 'Correct or clear "Backend" or "Command" in Preferences > Add-ons > Im2Hands.'
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,25 @@ class Found:
     Parameters
     ----------
     python : Path
-        The backend's Python.
+        The backend's Python; of a command, its program.
     where : str
         How it was found, for the person.
+    command : tuple of str
+        The command that starts it on another machine; empty for a Python of this one.
     """
 
     python: Path
     where: str
+    command: tuple[str, ...] = ()
+
+    def start(self, *arguments: str) -> list[str]:
+        """Return the command that starts the backend, with its arguments, such as ``serve``."""
+        return [*(self.command or (str(self.python), "-I", "-m", "im2hands")), *arguments]
+
+    @property
+    def name(self) -> str:
+        """What is started, for the person."""
+        return " ".join(self.command) or str(self.python)
 
 
 def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -84,6 +99,24 @@ def python_in(path: str | Path) -> Path | None:
     return next(((path / name).absolute() for name in names if (path / name).is_file()), None)
 
 
+def is_named(setting: str, variables: Mapping[str, str] | None = None) -> bool:
+    """Return whether a backend is named, so that :func:`find` looks nowhere else.
+
+    Parameters
+    ----------
+    setting : str
+        The backend that the preferences name; "" for none.
+    variables : mapping of str to str, optional
+        The environment variables; None for those of this process.
+
+    Returns
+    -------
+    bool
+        True if the preferences or the environment variable name one, be it there or not.
+    """
+    return bool(setting or (os.environ if variables is None else variables).get(VARIABLE))
+
+
 def find(
     setting: str = "", own: Path | None = None, variables: Mapping[str, str] | None = None, *, old: Path | None = None
 ) -> Found:
@@ -95,7 +128,7 @@ def find(
     Parameters
     ----------
     setting : str
-        The backend that the preferences name; "" for none.
+        The backend that the preferences name, or the command that starts it on another machine; "" for none.
     own : Path, optional
         The path with which the names of the add-on's own environments begin (see ``installed``); None to skip them.
     variables : mapping of str to str, optional
@@ -114,13 +147,16 @@ def find(
         There is no backend, or there is no Python at the place that was named.
     """
     variables = os.environ if variables is None else variables
-    named = (("in the preferences", setting), (f"by the variable {VARIABLE}", variables.get(VARIABLE, "")))
-    for where, value in named:
+    by_variable = (f"by the variable {VARIABLE}", variables.get(VARIABLE, ""), "Correct or clear this variable.")
+    for where, value, hint in (("in the preferences", setting, _NAMED_HINT), by_variable):
         if not value:
             continue
         python = python_in(value)
+        if python is None and _is_command(value):
+            command = command_of(value)
+            return Found(Path(command[0]), f"on another machine ({value})", command)
         if python is None:
-            raise BackendError(f"The backend named {where} is not there: no Python at {value}.", _HINT)
+            raise BackendError(f"The backend named {where} is not there: no Python at {value}.", hint)
         return Found(python, f"named {where}")
     for base, where in ((own, "installed by the add-on"), (old, "installed by an older add-on")):
         folder = installed.current(base) if base is not None else None
@@ -132,6 +168,12 @@ def find(
     if python is not None:
         return Found(python, "found on PATH")
     raise BackendError("The backend is not installed.", _HINT)
+
+
+def _is_command(text: str) -> bool:
+    """Whether a text is meant as a command and not as a path: several words, the first of them a program."""
+    words = text.split()
+    return len(words) > 1 and (not re.search(r"[\\/]", words[0]) or shutil.which(words[0]) is not None)
 
 
 def suitable_python(given: str = "") -> Path:
@@ -255,16 +297,37 @@ def _executable(command: list[str]) -> Path:
     return Path(_ask(command, "import sys; print(sys.executable)") or command[0])
 
 
-def has_nvidia_gpu() -> bool:
-    """Whether this machine has an NVIDIA GPU with a working driver."""
+def torch_build(compute: str) -> Build:
+    """Choose the build of PyTorch for this machine.
+
+    Parameters
+    ----------
+    compute : {"AUTO", "CPU", "GPU"}
+        The person's choice. "GPU" takes the newest build for NVIDIA cards where the card is not known to need another.
+
+    Returns
+    -------
+    Build
+        The build.
+    """
+    if compute == "CPU" or sys.platform == "darwin":
+        return Build("cpu")
+    build = build_for(_nvidia_cards())
+    return Build("cu130") if compute == "GPU" and build.backend == "cpu" else build
+
+
+def _nvidia_cards() -> list[Card]:
+    """The NVIDIA cards of this machine, where their driver works."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return False
+        return []
     try:
-        done = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=False, **hidden_window())
+        done = subprocess.run(
+            [tool, *QUERY], capture_output=True, text=True, timeout=20, check=False, **hidden_window()
+        )
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0 and "GPU" in done.stdout
+        return []
+    return read_cards(done.stdout) if done.returncode == 0 else []
 
 
 def hidden_window() -> dict[str, int]:

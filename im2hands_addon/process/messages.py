@@ -42,7 +42,7 @@ def decode(line: bytes) -> dict[str, Any] | None:
     """
     try:
         message = json.loads(line.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply to be a message
         return None
     return message if isinstance(message, dict) and isinstance(message.get("type"), str) else None
 
@@ -52,13 +52,11 @@ def hello(client: str) -> dict[str, Any]:
     return {"type": "hello", "id": "hello", "protocol": PROTOCOL, "client": client}
 
 
-def reconstruct(job: str, inputs: list[str], output: str, options: Options) -> dict[str, Any]:
-    """The request for a job.
+def reconstruct(inputs: list[str], output: str, options: Options) -> dict[str, Any]:
+    """The request for a reconstruction. The sender adds a name for the job as "id"; messages about the job carry it.
 
     Parameters
     ----------
-    job : str
-        A name for the job; the backend's messages about the job carry it.
     inputs : list of str
         Pictures, folders or a clip; absolute paths.
     output : str
@@ -71,12 +69,52 @@ def reconstruct(job: str, inputs: list[str], output: str, options: Options) -> d
     dict
         The message.
     """
-    return {"type": "reconstruct", "id": job, "inputs": inputs, "output": output, "options": options.to_dict()}
+    return {"type": "reconstruct", "inputs": inputs, "output": output, "options": options.to_dict()}
 
 
-def cancel(job: str) -> dict[str, Any]:
-    """The request to cancel a job; finished frames are kept."""
-    return {"type": "cancel", "id": f"cancel-{job}", "job": job}
+def rebuild(take: str, edits: dict[str, Any], known: str, frames: str | None = None) -> dict[str, Any]:
+    """The request to make frames of a take again with a person's corrections.
+
+    Parameters
+    ----------
+    take : str
+        The take's folder; an absolute path.
+    edits : dict
+        The corrections, as ``edits.json`` has them; they replace those of the take.
+    known : str
+        The sha256 of the take's ``edits.json`` when it was read, or "": the backend refuses to replace another one.
+    frames : str, optional
+        The only frames to make, such as "12,20-24"; None for all that the corrections concern.
+
+    Returns
+    -------
+    dict
+        The message.
+    """
+    return {"type": "rebuild", "take": take, "edits": edits, "known": known, "frames": frames}
+
+
+def clean(take: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The request to make template hands and motion of a take again.
+
+    Parameters
+    ----------
+    take : str
+        The take's folder; an absolute path.
+    options : dict
+        Options of the clean phase by name; the others have their defaults.
+
+    Returns
+    -------
+    dict
+        The message.
+    """
+    return {"type": "clean", "take": take, "options": options}
+
+
+def cancel(job: str, *, rig: bool) -> dict[str, Any]:
+    """The request to end a job early; finished frames are kept. ``rig``: after their hands were rigged."""
+    return {"type": "cancel", "id": f"cancel-{job}", "job": job, "rig": rig}
 
 
 def shutdown() -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import tomllib
-from dataclasses import dataclass, field, make_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ class Option:
     type: str
     text: str
     default: Any = None
+    by_quality: dict[str, Any] = field(default_factory=dict)
     min: float | None = None
     max: float | None = None
     choices: list[list[Any]] = field(default_factory=list)
     unit: str = ""
     hint: str = ""
     label: str = ""
+    advanced: bool = False
     needs: str = ""
     metavar: str = ""
     exclusive: str = ""
@@ -43,6 +46,11 @@ class Option:
     def python_type(self) -> type:
         """The Python type of the values."""
         return type(self.values[0]) if self.type == "choice" else _PYTHON_TYPES.get(self.type, str)
+
+    @property
+    def open_default(self) -> Any:
+        """The value where it is not given; None where the option ``quality`` chooses it."""
+        return None if self.by_quality else self.default
 
     @property
     def is_path(self) -> bool:
@@ -67,10 +75,25 @@ class _Options:
         """The options for a request to the backend: those that have a value."""
         return {name: value for name, value in vars(self).items() if value not in (None, "")}
 
+    def with_paths(self, path_of: Callable[[str], str]) -> _Options:
+        """Return the options with other paths of files.
+
+        Parameters
+        ----------
+        path_of : callable
+            Returns the new path of a file. It is asked for absolute paths only, not for words such as "auto".
+        """
+        changed = {
+            one.name: path_of(value)
+            for one in OPTIONS.values()
+            if one.is_path and (value := getattr(self, one.name)) and Path(value).is_absolute()
+        }
+        return replace(self, **changed)
+
 
 Options = make_dataclass(
     "Options",
-    [(one.name, Any, field(default=one.default)) for one in OPTIONS.values()],
+    [(one.name, Any, field(default=one.open_default)) for one in OPTIONS.values()],
     bases=(_Options,),
     frozen=True,
 )
@@ -100,5 +123,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             paths = {"file": "FILE", "folder": "DIR", "choice_or_file": "|".join([*map(str, option.values), "FILE"])}
             metavar = option.metavar or paths.get(option.type)
             place.add_argument(
-                flag, type=option.python_type, default=option.default, choices=choices, metavar=metavar, help=text
+                flag, type=option.python_type, default=option.open_default, choices=choices, metavar=metavar, help=text
             )

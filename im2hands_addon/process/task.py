@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import sys
 from collections import deque
@@ -13,14 +14,16 @@ from typing import NamedTuple
 
 from ..errors import BackendError
 from . import environment, installed
+from .advice import advice
 from .process import LineProcess
+from .torch_build import ways
 
 _KEPT_LINES = 200
 _KILLED_SECONDS = 5.0
 _SAID_LINES = 3
 # "ERROR: No matching distribution", "error: subprocess-exited-with-error", "ImportError: libGL.so.1: cannot open ..."
 _ERROR_LINE = re.compile(r"\s*(?:error|\w*(?:Error|Exception)|fatal):?\s", re.IGNORECASE)
-_TORCH = "torch==2.13.0"
+_TORCH = "2.13.0"
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,10 @@ class Task:
         self.exit_code = return_code
         step = self.steps[self._number]
         if return_code != 0 and not step.may_fail:
+            heard = [*self.lines, *self._process.stderr_tail]
             said = last_words(self._process.stderr_tail or list(self.lines))
             last = f" Its last messages: {said}" if said else ""
-            self._end(BackendError(f"{step.title} failed (exit code {return_code}).{last}"))
+            self._end(BackendError(f"{step.title} failed (exit code {return_code}).{last}", advice(heard)))
             return
         self._next()
 
@@ -164,7 +168,14 @@ def last_words(lines: list[str]) -> str:
 
 
 def installation(
-    base: Path, python: Path, package: Path, constraints: Path | None, compute: str, *, old: Path | None = None
+    base: Path,
+    python: Path,
+    package: Path,
+    constraints: Path | None,
+    compute: str,
+    *,
+    old: Path | None = None,
+    wheels: Path | None = None,
 ) -> Task:
     """Start the installation of the backend in a new environment; Blender's Python stays unchanged.
 
@@ -181,10 +192,12 @@ def installation(
     constraints : Path or None
         File of pinned versions for pip; None for none.
     compute : {"AUTO", "CPU", "GPU"}
-        The build of PyTorch. "AUTO": the GPU build on a machine with an NVIDIA GPU, else the CPU build.
+        The build of PyTorch. "AUTO": the one that fits card and driver, else the CPU build.
     old : Path, optional
         As ``base``, for the place of older add-ons; its environments are deleted once the new one works. None for
         none.
+    wheels : Path, optional
+        Folder with the wheels of all packages, to install from without a network; None for the package index.
 
     Returns
     -------
@@ -194,8 +207,12 @@ def installation(
     Raises
     ------
     BackendError
-        The folder cannot be written.
+        The folder cannot be written, or the folder of wheels lacks PyTorch.
     """
+    if wheels is not None and not any(wheels.glob("torch-*.whl")):
+        raise BackendError(
+            f"There is no wheel of PyTorch (torch-*.whl) in {wheels}.", "Fill the folder as the manual says."
+        )
     try:
         base.parent.mkdir(parents=True, exist_ok=True)
         folder = installed.next_folder(base)
@@ -206,19 +223,21 @@ def installation(
         ) from error
     inner = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     pip = [str(inner), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    if constraints is not None:
-        pip += ["-c", str(constraints)]
+    limits = [] if constraints is None else ["-c", str(constraints)]
+    if wheels is not None:
+        pip += ["--no-index", "--find-links", str(wheels)]
+    pip += limits
     steps = [Step("Creating a Python environment", [str(python), "-I", "-m", "venv", str(folder)])]
-    wants_cpu = compute == "CPU" or (compute == "AUTO" and not environment.has_nvidia_gpu())
-    if wants_cpu and sys.platform != "darwin":
-        # The person's pip settings may offer the CPU build; otherwise uv knows where it is. If both fail, the default
-        # build that is installed with the backend works too: it is only larger.
-        uv = [str(inner), "-I", "-m", "uv", "pip", "install", "--python", str(inner), "--torch-backend", "cpu", _TORCH]
-        steps += [
-            Step("Installing PyTorch for the CPU", [*pip, f"{_TORCH}+cpu"], may_fail=True),
-            Step("Fetching uv", [*pip, "uv"], may_fail=True),
-            Step("Installing PyTorch for the CPU with uv", uv, may_fail=True),
-        ]
+    build = environment.torch_build(compute)
+    tried = ways(platform.system(), build.backend, _TORCH)
+    if len(tried) > 1 and wheels is None:
+        # If all of them fail, the default build that is installed with the backend works too: it is larger, or slower.
+        what = "the CPU" if build.backend == "cpu" else f"NVIDIA cards ({build.backend})"
+        name = f"Installing PyTorch for {what}" + (f": {build.why}" if build.why else "")
+        steps.append(Step(name, [*pip, *tried[0][1]], may_fail=True))
+        steps.append(Step("Fetching uv", [*pip, "uv"], may_fail=True))
+        uv = [str(inner), "-I", "-m", "uv", "pip", "install", "--python", str(inner), *limits, *tried[1][1]]
+        steps.append(Step(f"Installing PyTorch for {what} with uv", uv, may_fail=True))
     steps.append(Step("Installing the backend and its packages", [*pip, str(package)]))
     steps.append(Step("Testing the installation", [str(inner), "-I", "-c", "import im2hands, torch, mediapipe"]))
 
@@ -231,21 +250,20 @@ def installation(
     return Task("Installation", steps, at_end=finish, at_failure=lambda: installed.remove(folder))
 
 
-def check(python: Path) -> Task:
+def check(backend: environment.Found) -> Task:
     """Start the check of a backend; :func:`check_findings` reads its result.
 
     Parameters
     ----------
-    python : Path
-        The backend's Python.
+    backend : Found
+        The backend.
 
     Returns
     -------
     Task
         The running task.
     """
-    command = [str(python), "-I", "-m", "im2hands", "check", "--json"]
-    return Task("Check", [Step("Checking the backend", command, may_fail=True)])
+    return Task("Check", [Step("Checking the backend", backend.start("check", "--json"), may_fail=True)])
 
 
 class Finding(NamedTuple):
@@ -297,6 +315,7 @@ def check_findings(task: Task) -> list[Finding]:
                 "im2hands is not installed in that Python.", "Install it, or choose another Python."
             ) from error
         said = last_words(tail).rstrip(".") or f"exit code {task.exit_code}"
-        raise BackendError(f"The backend does not answer: {said}.", "Install it, or choose another backend.") from error
+        hint = advice(tail) or "Install it, or choose another backend."
+        raise BackendError(f"The backend does not answer: {said}.", hint) from error
     found.insert(0, Finding(bool(data.get("ok")), f"Im2Hands {data.get('version', '')}"))
     return sorted(found, key=lambda one: one.ok)

@@ -116,7 +116,7 @@ class Keys:
 
 
 def own_action(datablock: bpy.types.ID) -> tuple[bpy.types.Action, object]:
-    """Return the assigned action of a data-block; a new one is assigned where there is none.
+    """Return the assigned action of a data-block; a new one where there is none, a copy in place of a linked one.
 
     Parameters
     ----------
@@ -131,6 +131,10 @@ def own_action(datablock: bpy.types.ID) -> tuple[bpy.types.Action, object]:
     animation = datablock.animation_data or datablock.animation_data_create()
     if animation.action is None:
         assign(datablock, new_action(datablock, datablock.name))
+    elif animation.action.library is not None:  # of a library override: the action of the linked file stays as it is
+        slot = blender_versions.slot_name(animation)
+        animation.action = animation.action.copy()
+        blender_versions.use_slot_named(animation, slot)
     return animation.action, blender_versions.ensure_slot(datablock)
 
 
@@ -171,6 +175,43 @@ def write_values(
         if group and curve.group is None:
             curve.group = container.groups.get(group) or container.groups.new(group)
         _fill(curve, keys, columns[:, number])
+
+
+def replace_values(
+    action: bpy.types.Action, path: str, keys: Keys, values: np.ndarray, *, group: str, slot: object, span: range
+) -> None:  # fmt: skip
+    """Replace the keys of one property on some frames; keys on other frames stay.
+
+    Parameters
+    ----------
+    action : bpy.types.Action
+        The action.
+    path : str
+        Data path of the property.
+    keys : Keys
+        The N keys, all within the span.
+    values : (N, C) array
+        Values of C components of the property at the keys.
+    group : str
+        Group of the curves in the Dope Sheet.
+    slot : bpy.types.ActionSlot or None
+        A slot of the action; None for the first.
+    span : range
+        Frames whose keys are replaced.
+    """
+    container = blender_versions.curve_container(action, slot)
+    for index, column in enumerate(np.asarray(values, np.float32).T):
+        curve = container.fcurves.find(path, index=index)
+        points = list(curve.keyframe_points) if curve is not None else []
+        inside = [point for point in points if span[0] - 0.5 < point.co[0] < span[-1] + 0.5]
+        if len(inside) == len(points):
+            write_values(action, path, keys, column, group=group, first=index, slot=slot)
+            continue
+        for point in reversed(inside):
+            curve.keyframe_points.remove(point, fast=True)
+        for frame, value in zip(keys.frames.tolist(), column.tolist(), strict=True):
+            curve.keyframe_points.insert(frame, value, options={"FAST"}).interpolation = keys.interpolation
+        curve.update()
 
 
 def _fill(curve: bpy.types.FCurve, keys: Keys, values: np.ndarray) -> None:
@@ -299,17 +340,18 @@ def put_below(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> b
     fit_strip(strip)
     strip.extrapolation = "HOLD"
     strip.blend_type = "REPLACE"
-    animation.action_blend_type = "REPLACE"
-    animation.action_extrapolation = "HOLD"
     return strip
 
 
 def fit_strip(strip: bpy.types.NlaStrip) -> None:
     """Make a strip show all of its action, each key on the scene frame of its own number."""
     start, end = strip.action.frame_range
-    strip.action_frame_start, strip.action_frame_end = start, max(end, start + 1.0)
-    strip.frame_start = start
-    strip.frame_end = max(end, start + 1.0)
+    end = max(end, start + 1.0)
+    # Blender keeps a start before its end, so an end that moves up comes first.
+    for first, last in (("action_frame_start", "action_frame_end"), ("frame_start", "frame_end")):
+        setattr(strip, last, max(end, getattr(strip, last)))
+        setattr(strip, first, start)
+        setattr(strip, last, end)
     strip.scale = 1.0
 
 
@@ -339,47 +381,3 @@ def clear(datablock: bpy.types.ID) -> None:
     for action in actions:
         if action.users == 0:
             bpy.data.actions.remove(action)
-
-
-def held_visibility(shown: Sequence[int], step: int) -> tuple[list[int], list[bool]]:
-    """Compute the keys of a "hide" property of an object that is visible only on some frames.
-
-    Parameters
-    ----------
-    shown : sequence of int
-        Frames from which the object is visible, ascending.
-    step : int
-        How many frames it stays visible each time.
-
-    Returns
-    -------
-    tuple of list of int and list of bool
-        Frames and values of the keys; True hides the object. Both are empty for an empty ``shown``.
-    """
-    keys: dict[int, bool] = {}
-    end = None
-    for frame, following in zip(shown, [*shown[1:], None], strict=True):
-        if end is None or end < frame:
-            keys[frame - 1] = True
-        keys[frame] = False
-        end = frame + step
-        if following is None or following > end:
-            keys[end] = True
-    frames = sorted(keys)
-    return frames, [keys[frame] for frame in frames]
-
-
-def visible_range(first: int, last: int) -> tuple[list[int], list[bool]]:
-    """Compute the keys of a "hide" property of an object that is visible on one range of frames.
-
-    Parameters
-    ----------
-    first, last : int
-        First and last frame on which it is visible.
-
-    Returns
-    -------
-    tuple of list of int and list of bool
-        Frames and values of the keys; True hides the object.
-    """
-    return held_visibility([first], last - first + 1)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import bpy
 
 from ..take.reader import Intrinsics
-from . import animation
+from . import animation, visibility
 from .shots import Part, Shot
 
 
@@ -47,7 +47,7 @@ def write_background(data: bpy.types.Camera, shots: Sequence[Shot], view: Intrin
         part.set_span(background.image_user)
         _turn(background, part, view)
         if part.only_on is not None:
-            frames, hidden = animation.visible_range(*part.only_on)
+            frames, hidden = visibility.visible_range(*part.only_on)
             shown = [not value for value in hidden]
             animation.write_curve(data, f"background_images[{number}].show_background_image", frames, shown)
 

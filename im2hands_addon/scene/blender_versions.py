@@ -4,7 +4,9 @@ Each function does the same in every version. A difference is recognised by the 
 a newer Blender takes the path of the newest known one. The other modules of the add-on never ask for the version.
 
 * 4.4: actions have slots, layers and channel bags; the sequencer's ``sequences`` are renamed to ``strips``.
-* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree.
+* 4.5 or before it: reading settings of the scene from ``bpy.context`` no longer changes the owner of ``bpy.context``.
+* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree; bones are selected in the pose; the
+  sequencer may show another scene.
 """
 
 from __future__ import annotations
@@ -41,6 +43,20 @@ def use_first_slot(user: bpy.types.AnimData | bpy.types.NlaStrip) -> None:
         user.action_slot = user.action.slots[0]
 
 
+def slot_name(animation: bpy.types.AnimData) -> str:
+    """Identifier of the slot by which an animation is used; "" without one, and before 4.4."""
+    slot = getattr(animation, "action_slot", None)
+    return slot.identifier if slot is not None else ""
+
+
+def use_slot_named(animation: bpy.types.AnimData, name: str) -> None:
+    """Connect an animation with a slot of its action by its identifier, the first where there is none of this name."""
+    if hasattr(animation, "action_slot"):
+        slots = animation.action.slots
+        found = slots.get(name) if name else None
+        animation.action_slot = found or (slots[0] if slots else None)
+
+
 def ensure_slot(datablock: bpy.types.ID) -> object:
     """Return the slot by which a data-block is animated; add one to its action where it has none.
 
@@ -60,6 +76,11 @@ def ensure_slot(datablock: bpy.types.ID) -> object:
     if animation.action_slot is None:
         animation.action_slot = animation.action.slots.new(id_type=datablock.id_type, name=datablock.name)
     return animation.action_slot
+
+
+def selected_bones(rig: bpy.types.Object) -> list[str]:
+    """Names of the bones that are selected in Pose Mode."""
+    return [bone.name for bone in rig.pose.bones if (bone if hasattr(bone, "select") else bone.bone).select]
 
 
 def all_slots(action: bpy.types.Action) -> list[object]:
@@ -150,3 +171,44 @@ def ensure_node_tree(owner: bpy.types.Material | bpy.types.World) -> bpy.types.N
     if owner.node_tree is None:
         owner.use_nodes = True
     return owner.node_tree
+
+
+def release_context() -> None:
+    """Make no data-block the owner of ``bpy.context``; newer Blenders never make one.
+
+    In 4.2, reading ``tool_settings`` or ``layer_collection`` from ``bpy.context`` makes the scene its owner, and it
+    stays the owner when it is freed, for example as another file is opened. From then on Blender reads and writes freed
+    memory where a property of ``bpy.context.window`` is set, or a dependency graph of ``bpy.context`` is used: exports
+    do both. Rigify reads ``layer_collection``. Reading ``tool_settings`` without a scene takes the owner away.
+    """
+    with bpy.context.temp_override(scene=None):
+        _ = bpy.context.tool_settings
+
+
+def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene:
+    """Return the scene whose strips the sequencer shows; before 5.0 that is always the scene of the window."""
+    return getattr(context, "sequencer_scene", None) or context.scene
+
+
+def strip_part(strip: bpy.types.ID) -> tuple[int, int, int]:
+    """Return the part of a strip between its handles; 5.2 gave these properties other names.
+
+    Parameters
+    ----------
+    strip : bpy.types.ID
+        A strip of pictures in the sequencer.
+
+    Returns
+    -------
+    skipped : int
+        Frames of its files before the part.
+    start : int
+        Scene frame of the left handle.
+    count : int
+        Length of the part, frames.
+    """
+    if hasattr(strip, "left_handle"):
+        trimmed = getattr(strip, "content_trim_start", 0)
+        return int(trimmed + strip.left_handle_offset), int(strip.left_handle), int(strip.duration)
+    trimmed = strip.animation_offset_start
+    return int(trimmed + strip.frame_offset_start), int(strip.frame_final_start), int(strip.frame_final_duration)

@@ -149,19 +149,3 @@ def set_lenses(data: bpy.types.Camera, frame_camera: Intrinsics, cameras: Mappin
         values = [getattr(lens, name) for lens in lenses.values()]
         if values and not np.allclose(values, getattr(data, name), rtol=1e-6, atol=1e-7):
             animation.write_curve(data, name, list(lenses), values)
-
-
-def set_render_size(scene: bpy.types.Scene, camera: Intrinsics) -> None:
-    """Set the size and the pixel aspect of a scene's renders to those of a picture.
-
-    Parameters
-    ----------
-    scene : bpy.types.Scene
-        The scene.
-    camera : Intrinsics
-        Camera of the picture.
-    """
-    scene.render.resolution_x = camera.width
-    scene.render.resolution_y = camera.height
-    scene.render.resolution_percentage = 100
-    scene.render.pixel_aspect_x, scene.render.pixel_aspect_y = pixel_aspect(camera)

@@ -1,20 +1,23 @@
 """The clean hands of a take: for each hand a rig, a mesh, and the raw and the clean motion as two layers.
 
-The clean motion is the assigned action of the rig, so its keys are visible in the Dope Sheet. The raw motion is an NLA
-strip below it. The influence of the clean action is the strength of the smoothing. It can be changed at any time, also
-in a Blender without the add-on.
+The clean motion is the assigned action of the rig, so its keys are visible in the Dope Sheet, or an NLA strip below a
+person's keys (see :mod:`.layers`). The raw motion is an NLA strip below it. The influence of the clean motion is the
+strength of the smoothing. It can be changed at any time, also in a Blender without the add-on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import bpy
 import numpy as np
 
+from ..errors import InputError
 from ..take import quaternions
 from ..take.motion import DOUBTFUL, FILLED, MISSING, OBSERVED, STATUS_NAMES, HandMotion, Layer, Motion, Template
 from ..take.reader import SIDES
-from . import additions, animation, edits, tree
-from .hand_mesh import Correctives, build_hand_mesh, write_weights
+from . import additions, animation, conform, edits, key_changes, layers, tree
+from .hand_mesh import Correctives, build_hand_mesh, require_mesh, write_weights
 from .ownership import ROLE, SIDE, remove_objects, require_local, role_of
 from .rig import build_rig, channels, short_bones, write_channels
 
@@ -53,6 +56,39 @@ def meshes(collection: bpy.types.Collection) -> dict[str, bpy.types.Object]:
     return {side: found[side] for side in SIDES if side in found}
 
 
+def require_rigs(collection: bpy.types.Collection, sides: Collection[str] = SIDES) -> dict[str, bpy.types.Object]:
+    """Return the rigs of a take, where there must be one.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    sides : collection of str
+        The hands that are wanted.
+
+    Returns
+    -------
+    dict
+        Side -> rig, for at least one of the sides.
+
+    Raises
+    ------
+    InputError
+        The take has no rigged hand of these sides.
+    """
+    there = rigs(collection)
+    found = {side: rig for side, rig in there.items() if side in sides}
+    if not found:
+        what = f"rigged {' or '.join(sides)} hand" if there else "rigged hands"
+        raise InputError(f"{collection.name} has no {what}.", "Import a take with clean motion.")
+    return found
+
+
+def rigged_takes(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
+    """The collections of those takes in ``scene`` that have rigged hands."""
+    return [one for one in tree.take_collections(scene) if rigs(one)]
+
+
 def write_hands(
     collection: bpy.types.Collection, template: Template | None, motion: Motion | None, step: int = 1
 ) -> list[str]:
@@ -79,8 +115,12 @@ def write_hands(
     TakeError
         The template's faces are not a valid mesh.
     """
-    strength = smoothing(collection)
+    for side in SIDES if template is not None else ():
+        if _is_in(motion, side):
+            require_mesh(template, side)
+    strength, active = smoothing(collection), _active_part(collection)
     changed = _read_edits(collection, motion)
+    edits.move_layers([one for both in changed.values() for one in both], conform.maps(collection)[1])
     added = {side: additions.read(collection, *_pair(collection, side)) for side in SIDES}
     remove_objects(hand_parts(collection))
     problems = []
@@ -99,7 +139,28 @@ def write_hands(
         rig, mesh = _pair(collection, side)
         additions.write(one, rig, mesh)
         problems += one.told(side, rig is not None)
+    _activate(collection, active)
     return problems
+
+
+def _active_part(collection: bpy.types.Collection) -> tuple[str, str] | None:
+    """Role and side of the rig or the mesh that is the active object; None for another object."""
+    active = bpy.context.view_layer.objects.active if bpy.context.view_layer is not None else None
+    if active is None or active not in hand_parts(collection):
+        return None
+    return role_of(active), active.get(SIDE, "")
+
+
+def _activate(collection: bpy.types.Collection, part: tuple[str, str] | None) -> None:
+    """Make a new part of a hand the active object, in place of the one that was deleted."""
+    if part is None:
+        return
+    layer = bpy.context.view_layer
+    layer.update()  # it learns only now of the new objects
+    for thing in hand_parts(collection, part[1]):
+        if role_of(thing) == part[0] and thing.name in layer.objects:
+            layer.objects.active = thing
+            thing.select_set(True)
 
 
 def _is_in(motion: Motion | None, side: str) -> bool:
@@ -135,9 +196,8 @@ def _write_edits(collection: bpy.types.Collection, changed: dict[str, list[edits
     told = []
     for side, both in changed.items():
         owners = _animated(collection, side)
-        for owner, keyed in zip(owners, both, strict=True):
-            edits.write_edits(owner, keyed)
-        told += edits.words(side, both, owners[0] is not None)
+        layered, _ = (edits.write_edits(collection, owner, keyed) for owner, keyed in zip(owners, both, strict=True))
+        told += edits.words(side, both, layered, owners[0] is not None)
     return told
 
 
@@ -173,7 +233,7 @@ def _build(
 def _add_layer(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> None:
     """Assign the action "Clean", or add the action "Raw" as a strip below it."""
     action[ROLE] = name.lower()
-    edits.remember(action)
+    key_changes.remember(action)
     if name == "Clean":
         animation.assign(datablock, action)
     else:
@@ -209,7 +269,7 @@ def _hide_gaps(mesh: bpy.types.Object, frames: np.ndarray, present: np.ndarray, 
 def smoothing(collection: bpy.types.Collection) -> float:
     """The strength of the smoothing, 0 (raw motion) to 1 (clean motion); 1 without clean hands."""
     rig = next(iter(rigs(collection).values()), None)
-    return animation.influence(rig) if rig is not None else 1.0
+    return layers.strength_of(rig) if rig is not None else 1.0
 
 
 def set_smoothing(collection: bpy.types.Collection, strength: float) -> None:
@@ -229,10 +289,10 @@ def set_smoothing(collection: bpy.types.Collection, strength: float) -> None:
     """
     require_local(collection)
     for rig in rigs(collection).values():
-        animation.set_influence(rig, strength)
+        layers.set_strength(rig, strength)
     for mesh in meshes(collection).values():
         if mesh.data.shape_keys is not None:
-            animation.set_influence(mesh.data.shape_keys, strength)
+            layers.set_strength(mesh.data.shape_keys, strength)
 
 
 def doubts(motion: Motion) -> dict[int, str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import bpy
 import numpy as np
@@ -238,6 +239,31 @@ def release(collection: bpy.types.Collection, scene: bpy.types.Scene) -> None:
     del collection[_STATE]
     markers.place_markers(scene, collection, lambda frame: frame)
     scene.frame_set(scene.frame_current)
+
+
+@contextmanager
+def released(collection: bpy.types.Collection, scene: bpy.types.Scene) -> Iterator[None]:
+    """Move the keys of a placed take to its own frames for a while, so that some of them can be written anew.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    scene : bpy.types.Scene
+        The scene with the take's markers.
+
+    Raises
+    ------
+    InputError
+        The collection is linked from another file.
+    """
+    state = _state(collection) if is_placed(collection) else None
+    release(collection, scene)
+    try:
+        yield
+    finally:
+        if state is not None:
+            _place(collection, scene, state["fps"], state.get("start"))
 
 
 def _placement(collection: bpy.types.Collection, rate: float | None, start: int | None) -> dict:

@@ -1,4 +1,4 @@
-"""Provides a window in the context. Blender's timers run without one, and some functions crash then."""
+"""Makes the context safe: Blender's timers run without a window, and some functions crash then."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from contextlib import contextmanager
 
 import bpy
 
+from .blender_versions import release_context
+
 
 @contextmanager
 def ensure_window() -> Iterator[None]:
-    """Put a window into the context for a while; nothing changes if Blender has no window."""
+    """Put a window into the context for a while, if Blender has one; a scene that is gone does not own it any more."""
+    release_context()
     first = next(iter(bpy.context.window_manager.windows), None)
     if bpy.context.window is not None or first is None:
         yield

@@ -109,23 +109,6 @@ def paste_curve(action: bpy.types.Action, copy: CurveCopy) -> None:
     curve.update()
 
 
-def set_keys(curve: bpy.types.FCurve, frames: np.ndarray, values: np.ndarray) -> None:
-    """Set some keys of a curve, straight to their neighbours; keys on other frames stay.
-
-    Parameters
-    ----------
-    curve : bpy.types.FCurve
-        The curve.
-    frames : (N,) array
-        Frames of the keys.
-    values : (N,) array
-        Values there.
-    """
-    for frame, value in zip(frames.tolist(), values.tolist(), strict=True):
-        curve.keyframe_points.insert(frame, value, options={"FAST"}).interpolation = "LINEAR"
-    curve.update()
-
-
 def read_strip(strip: bpy.types.NlaStrip) -> dict[str, object]:
     """Return the settings of an NLA strip, with its action under "action"."""
     names = (*_STRIP, "name", "action", "frame_start", "frame_end", "action_frame_start", "action_frame_end")

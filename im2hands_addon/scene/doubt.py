@@ -12,14 +12,16 @@ import bpy
 import numpy as np
 
 from ..errors import InputError
+from ..take.contact import DEEP_MM
 from ..take.motion import DOUBTFUL, FILLED, MISSING, OBSERVED, HandMotion, Motion
 from ..take.reader import SIDES, Take
-from . import animation, tree
+from . import animation, conform, tree
 from .ownership import SIDE, require_local, role_of
 
 CONFIDENCE, STATUS, SOURCE = "confidence", "status", "source"
+PENETRATION, DEEPEST = "penetration_ml", "deepest_mm"
 COLOR = "color"
-PATHS = tuple(f'["{name}"]' for name in (CONFIDENCE, STATUS, SOURCE))
+PATHS = tuple(f'["{name}"]' for name in (CONFIDENCE, STATUS, SOURCE, PENETRATION, DEEPEST))
 """Data paths of the properties."""
 _COLORED = "im2hands_shows_doubt"
 
@@ -50,6 +52,8 @@ _SETTINGS: Mapping[str, dict[str, object]] = {
         "description": "Where the keypoints come from",
         "items": [(name, name, "", value) for value, name in _SOURCES.values()],
     },
+    PENETRATION: {"min": 0.0, "description": "Room that both hands claimed when they were found, millilitres"},
+    DEEPEST: {"min": 0.0, "description": "How deep the hands were found in each other, millimetres"},
 }
 
 Color = tuple[float, float, float, float]
@@ -58,8 +62,10 @@ FILLED_COLOR: Color = (0.45, 0.25, 0.9, 1.0)
 _RAMP = ((0.0, (0.85, 0.04, 0.04)), (0.5, (0.95, 0.55, 0.05)), (0.8, (0.05, 0.55, 0.55)), (1.0, (0.05, 0.55, 0.55)))
 
 
-def color_of(confidence: float, status: int = OBSERVED) -> Color:
+def color_of(confidence: float, status: int = OBSERVED, deepest_mm: float = 0.0) -> Color:
     """Return the colour of a hand on a frame: teal for a sure one, orange and red for doubt, violet where filled in.
+
+    A hand that was found in the other one is doubtful too: orange at ``DEEP_MM``, red at twice that depth.
 
     Parameters
     ----------
@@ -67,6 +73,8 @@ def color_of(confidence: float, status: int = OBSERVED) -> Color:
         Confidence in the hand, 0 to 1.
     status : int
         Status of the hand in the clean motion.
+    deepest_mm : float
+        How deep the hands were found in each other, millimetres.
 
     Returns
     -------
@@ -75,7 +83,7 @@ def color_of(confidence: float, status: int = OBSERVED) -> Color:
     """
     if status == FILLED:
         return FILLED_COLOR
-    at = 0.0 if status == DOUBTFUL else confidence
+    at = 0.0 if status == DOUBTFUL else min(confidence, 1.0 - deepest_mm / (2.0 * DEEP_MM))
     columns = zip(*(color for _, color in _RAMP), strict=True)
     red, green, blue = (float(np.interp(at, [place for place, _ in _RAMP], column)) for column in columns)
     return red, green, blue, 1.0
@@ -209,10 +217,41 @@ def color_at(thing: bpy.types.Object, frame: float) -> Color:
     tuple of float
         As :func:`color_of`; white where nothing is known.
     """
-    confidence, status = read_property(thing, CONFIDENCE), read_property(thing, STATUS)
+    confidence, status, deepest = (read_property(thing, name) for name in (CONFIDENCE, STATUS, DEEPEST))
     if confidence is None:
         return UNKNOWN_COLOR
-    return color_of(confidence.evaluate(frame), OBSERVED if status is None else round(status.evaluate(frame)))
+    return color_of(
+        confidence.evaluate(frame),
+        OBSERVED if status is None else round(status.evaluate(frame)),
+        0.0 if deepest is None else deepest.evaluate(frame),
+    )
+
+
+def penetrated_around(collection: bpy.types.Collection, frame: int) -> tuple[int, int]:
+    """Return the first and the last of the frames around one on which the hands were found in each other.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    frame : int
+        The frame, as the take counts them; returned twice where they were not.
+    """
+    thing = next(iter(owners(collection).values()), None)
+    curve = read_property(thing, PENETRATION) if thing is not None else None
+    if curve is None:
+        return frame, frame
+    places, values = animation.read_values(curve)
+    frames = np.array([conform.to_take(collection, place) for place in places.tolist()])
+    here = np.flatnonzero((frames == frame) & (values > 0))
+    if not len(here):
+        return frame, frame
+    first = last = int(here[0])
+    while first > 0 and values[first - 1] > 0:
+        first -= 1
+    while last + 1 < len(values) and values[last + 1] > 0:
+        last += 1
+    return int(frames[first]), int(frames[last])
 
 
 def _known(
@@ -227,6 +266,10 @@ def _known(
     if any(record.sources.get(side) for record in records):
         words = [record.sources.get(side, "") for record in records]
         found[SOURCE] = frames, np.array([_SOURCES.get(word, _SOURCES["other"])[0] for word in words])
+    met = [record.contact for record in records]
+    if any(met) and any(side in record.confidence for record in records):
+        found[PENETRATION] = frames, np.array([0.0 if one is None else one.penetration_ml for one in met])
+        found[DEEPEST] = frames, np.array([0.0 if one is None else one.deepest_mm for one in met])
     if motion is not None and hand is not None:
         found[STATUS] = motion.frames.tolist(), hand.status.astype(float)
     return found
@@ -248,7 +291,7 @@ def _has_curve(thing: bpy.types.Object, path: str) -> bool:
 
 def _color_over_time(thing: bpy.types.Object) -> None:
     """Key the object's colour on each frame on which one of its properties has a key."""
-    curves = [one for one in (read_property(thing, CONFIDENCE), read_property(thing, STATUS)) if one is not None]
+    curves = [one for name in (CONFIDENCE, STATUS, DEEPEST) if (one := read_property(thing, name)) is not None]
     if not curves:
         return
     frames = np.unique(np.concatenate([animation.read_values(one)[0] for one in curves]))

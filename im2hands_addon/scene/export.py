@@ -114,9 +114,7 @@ def _written_whole(target: Path) -> Iterator[Path]:
 def _export_hands(
     collection: bpy.types.Collection, scene: bpy.types.Scene, draft: Path, kind: Format, first: int, last: int
 ) -> None:
-    rigs, meshes = clean.rigs(collection), clean.meshes(collection)
-    if not rigs:
-        raise InputError(f"{collection.name} has no rigged hands.", "Import a take with clean motion.")
+    rigs, meshes = clean.require_rigs(collection), clean.meshes(collection)
     frames = range(first, last + 1)
     copies: dict[str, list[bpy.types.Object]] = {}
     try:

@@ -13,7 +13,7 @@ import bpy
 import numpy as np
 
 from ..take.reader import Intrinsics
-from . import animation, tree
+from . import animation, tree, visibility
 from .camera import to_blender
 from .ownership import FRAME, mark, remove_objects, role_of
 from .shots import Shot
@@ -65,7 +65,7 @@ def write_cards(
         _put(card, shot, distance)
         if shot.part.only_on is not None:
             card[FRAME] = shot.part.only_on[0]
-            animation.write_curve(card, "hide_viewport", *animation.visible_range(*shot.part.only_on))
+            animation.write_curve(card, "hide_viewport", *visibility.visible_range(*shot.part.only_on))
 
 
 def _build(name: str, shot: Shot) -> bpy.types.Object:

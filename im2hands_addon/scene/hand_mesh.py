@@ -115,6 +115,24 @@ def build_hand_mesh(template: Template, side: str, rig: bpy.types.Object, correc
     return thing
 
 
+def require_mesh(template: Template, side: str) -> None:
+    """Refuse a template whose faces are not a valid mesh, before anything is replaced.
+
+    Parameters
+    ----------
+    template : Template
+        The template hand.
+    side : str
+        "left" or "right".
+
+    Raises
+    ------
+    TakeError
+        The faces are not a valid mesh.
+    """
+    bpy.data.meshes.remove(_build_mesh("Im2Hands Check", template, side))
+
+
 def _build_mesh(name: str, template: Template, side: str) -> bpy.types.Mesh:
     """The mesh in its rest pose with UVs."""
     faces, uv = template.faces_of(side)

@@ -7,8 +7,8 @@ transform of its origin.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,24 +17,26 @@ import numpy as np
 
 from ..errors import TakeError, shown
 from ..take.keypoints import read_keypoints
-from ..take.motion import Motion, Template, read_animation
-from ..take.reader import SIDES, Take, read_take
+from ..take.motion import Motion, Template, keypoint_tracks, read_animation
+from ..take.reader import SIDES, Record, Take, read_take
 from . import (
     camera,
     clean,
     conform,
+    corrections,
     doubt,
+    finger_pins,
     footage,
     keypoints,
     markers,
     overlays,
-    scene_settings,
     surfaces,
     tree,
     views,
 )
 from .context import ensure_window
 from .ownership import FRAME, SIDE, remove_objects, take_key
+from .placement import Placement, Timing
 
 Surfaces = Literal["AUTO", "SHOW", "NONE"]
 SURFACES_AT_MOST = 50
@@ -48,20 +50,9 @@ _FOOTAGE_GAP_M = 0.1
 _FOOTAGE_WITHOUT_HANDS_M = 1.0  # distance from the camera
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Where a new take is placed in the time of its scene.
-
-    Parameters
-    ----------
-    start : int, optional
-        Scene frame of the take's first frame; None for the number that the frame has in its source.
-    is_conformed : bool
-        Whether the keys are put at their true times where the scene has another frame rate.
-    """
-
-    start: int | None = None
-    is_conformed: bool = False
+def _seen(index: int, image: str, take: Take) -> Record:
+    """A frame that the take does not have yet, for its picture."""
+    return Record(index, "empty", "", {}, "", image, take.camera, has_surfaces=False)
 
 
 class TakeImporter:
@@ -78,8 +69,8 @@ class TakeImporter:
         frame rate, picture size and camera.
     surfaces : {"AUTO", "SHOW", "NONE"}
         Whether to import the implicit surfaces. "SHOW" imports and shows all. "NONE" leaves them on disk. "AUTO" leaves
-        them on disk if the take has clean hands; otherwise the first ``SURFACES_AT_MOST`` frames are shown. While a
-        take grows, that many frames are shown also with "NONE". ``scene.surfaces`` brings in the others.
+        them on disk if the take has clean hands, or will have them in the end; otherwise the first ``SURFACES_AT_MOST``
+        frames are shown. ``scene.surfaces`` brings in the others.
     timing : Timing
         Where a take that is new in the scene is placed in time. A take that is there already stays where it is.
     """
@@ -93,10 +84,8 @@ class TakeImporter:
         timing: Timing | None = None,
     ) -> None:
         self.folder = Path(folder)
-        self.set_scene = set_scene
         self.surfaces = surfaces
-        self._timing = timing or Timing()
-        self._is_timed = tree.find_collection(take_key(folder)) is not None
+        self._placement = Placement(folder, set_scene, timing)
         self._scene_name = (scene or bpy.context.scene).name
         self._tracks: dict[str, dict[int, np.ndarray]] = {side: {} for side in SIDES}
         self._done: set[int] = set()
@@ -104,14 +93,15 @@ class TakeImporter:
         self._pictures_written = 0
         self._picture_problems: list[str] = []
         self._clean_problems: list[str] = []
-        self._scene_notes: list[str] = []
+        self._correction_problems: list[str] = []
         self._notes: list[str] = []
 
     @property
     def problems(self) -> list[str]:
         """Messages about what could not be imported so far."""
         problems = [*self._unread.values(), *self._picture_problems, *self._clean_problems]
-        return [shown(problem) for problem in (*problems, *self._scene_notes, *self._notes)]
+        problems += self._correction_problems
+        return [shown(problem) for problem in (*problems, *self._placement.notes, *self._notes)]
 
     @property
     def scene(self) -> bpy.types.Scene:
@@ -140,18 +130,53 @@ class TakeImporter:
         """
         take = read_take(self.folder)
         collection = tree.ensure_collection(take, self.scene)
-        tree.show_surfaces(collection, True)
-        tree.show_hands(collection, False)
-        if len(take.records) > _GROWTH * self._pictures_written:
+        has_grown = len(take.records) > _GROWTH * self._pictures_written
+        if has_grown:
             self._pictures_written = len(take.records)
             self._write_camera(take, collection)
-            self._write_scene(take, collection)
+            self._placement.write(self.scene, collection, take)
         known = [index for index in indices if index in take.records]
         shown = surfaces.frames_in_file(collection) - set(known)
-        room = len(known) if self.surfaces == "SHOW" else max(0, SURFACES_AT_MOST - len(shown))
+        most = SURFACES_AT_MOST if self.surfaces == "AUTO" and not take.settings.get("clean") else 0
+        room = len(known) if self.surfaces == "SHOW" else max(0, most - len(shown))
+        if room:
+            tree.show_surfaces(collection, True)
+            tree.show_hands(collection, False)
+        surfaces.remove(collection, known)
         self._add(take, collection, known, set(known[:room]))
         surfaces.write_count(take, collection)
-        self._write_keypoints(take, collection)
+        if has_grown or most or room:  # else the job's own hands are drawn
+            self._write_keypoints(take, collection)
+        return collection
+
+    def preview(self, images: Mapping[int, str]) -> bpy.types.Collection | None:
+        """Show camera and footage of a take while its hands are found, before it has frames.
+
+        Parameters
+        ----------
+        images : mapping of int to str
+            Frame number -> path of its picture, "" for a clip: the frames whose hands were found.
+
+        Returns
+        -------
+        bpy.types.Collection or None
+            The take's collection; None as long as no more is to be written than before.
+
+        Raises
+        ------
+        TakeError
+            The take cannot be read.
+        """
+        if len(images) <= _GROWTH * self._pictures_written:
+            return None
+        take = read_take(self.folder)
+        known = {index: _seen(index, image, take) for index, image in images.items()} | take.records
+        self._pictures_written = len(known)
+        collection = tree.ensure_collection(take, self.scene)
+        tree.write_properties(collection, take)
+        take = replace(take, records=dict(sorted(known.items())))
+        self._write_camera(take, collection)
+        self._placement.write(self.scene, collection, take)
         return collection
 
     def finish(self) -> bpy.types.Collection:
@@ -181,9 +206,10 @@ class TakeImporter:
         if motion is None or wanted:
             there = {(one.get(SIDE), one.get(FRAME)) for one in surfaces.objects(collection)}
             missing = [index for index in take.records if not self._is_there(index, there, wanted)]
+            surfaces.remove(collection, missing)
             self._add(take, collection, missing, wanted)
         else:
-            self._tracks = _keypoint_tracks(motion)
+            self._tracks = keypoint_tracks(motion)
             self._done.clear()
         tree.show_surfaces(collection, motion is None or self.surfaces == "SHOW")
         tree.show_hands(collection, True)
@@ -193,14 +219,64 @@ class TakeImporter:
         self._write_keypoints(take, collection)
         if motion is not None and not had_hands:
             overlays.show_keypoints(collection, False)  # the hands are what a person wants to see
-        doubt.write_properties(collection, take, motion)
         self._write_camera(take, collection)
-        self._write_scene(take, collection, is_last=True)
+        self._placement.write(self.scene, collection, take, is_last=True)
+        return self._complete(take, collection, motion)
+
+    def replace_frames(self, indices: Collection[int]) -> bpy.types.Collection:
+        """Bring in frames that were made again: their surfaces where those are in the file, and the clean hands.
+
+        Camera, footage and the surfaces of other frames stay as they are. A take that was deleted from the file
+        meanwhile is imported whole.
+
+        Parameters
+        ----------
+        indices : collection of int
+            Frame numbers.
+
+        Returns
+        -------
+        bpy.types.Collection
+            The take's collection.
+
+        Raises
+        ------
+        TakeError
+            The take cannot be read.
+        """
+        if tree.find_collection(take_key(self.folder)) is None:
+            return self.finish()
+        with ensure_window():
+            take = read_take(self.folder)
+            collection = tree.ensure_collection(take, self.scene)
+            with conform.released(collection, self.scene):
+                return self._replace(take, collection, set(indices))
+
+    def _replace(self, take: Take, collection: bpy.types.Collection, indices: set[int]) -> bpy.types.Collection:
+        motion = self._write_clean_hands(take, collection)
+        in_file = surfaces.frames_in_file(collection)
+        wanted = {index for index in indices if in_file and (index in in_file or motion is None)}
+        surfaces.remove(collection, wanted)
+        self._add(take, collection, [index for index in take.records if motion is None or index in wanted], wanted)
+        if motion is not None:
+            self._tracks = keypoint_tracks(motion)
+        surfaces.write_count(take, collection)
+        self._write_keypoints(take, collection)
+        return self._complete(take, collection, motion)
+
+    def _complete(self, take: Take, collection: bpy.types.Collection, motion: Motion | None) -> bpy.types.Collection:
+        """Write what belongs to the whole take: doubt, markers, times, corrections and custom properties."""
+        doubt.write_properties(collection, take, motion)
+        finger_pins.renew(collection)
+        self._read_corrections(take, collection)
         doubts = {index: record.doubt for index, record in take.records.items()}
         if motion is not None:
             told = clean.doubts(motion)
             # Frames between the steps of a take are always filled, so they need no check.
             doubts |= {index: reason for index, reason in told.items() if take.step == 1 or index in take.records}
+        for index, record in take.records.items():
+            if record.contact is not None and record.contact.doubt:
+                doubts[index] = ", ".join(filter(None, (doubts.get(index), record.contact.doubt)))
         markers.write_markers(self.scene, collection, doubts, take.step)
         conform.conform_again(collection, self.scene)
         tree.write_properties(collection, take)
@@ -211,6 +287,7 @@ class TakeImporter:
     def _write_clean_hands(self, take: Take, collection: bpy.types.Collection) -> Motion | None:
         """Replace the clean hands and return their motion; None if the take has none or they are damaged."""
         self._clean_problems = []
+        finger_pins.release(collection)
         template: Template | None = None
         motion: Motion | None = None
         try:
@@ -223,14 +300,14 @@ class TakeImporter:
 
     def _wanted(self, take: Take, motion: Motion | None) -> set[int]:
         """The frames whose surfaces belong into the file."""
-        frames = [index for index, record in take.records.items() if record.file]
+        frames = [index for index, record in take.records.items() if record.has_surfaces]
         if self.surfaces == "SHOW":
             return set(frames)
         return set() if self.surfaces == "NONE" or motion is not None else set(frames[:SURFACES_AT_MOST])
 
     def _write_notes(self, take: Take, motion: Motion | None, wanted: Collection[int]) -> None:
         """Tell of the surfaces that "AUTO" left on disk, where nothing else shows the hands."""
-        left = sum(bool(record.file) for record in take.records.values()) - len(wanted)
+        left = sum(record.has_surfaces for record in take.records.values()) - len(wanted)
         self._notes = []
         if left and motion is None and self.surfaces == "AUTO":
             self._notes.append(
@@ -239,8 +316,7 @@ class TakeImporter:
             )
 
     def _add(self, take: Take, collection: bpy.types.Collection, indices: list[int], wanted: Collection[int]) -> None:
-        """Read some frames, and replace the surfaces of those among them that are wanted."""
-        surfaces.remove(collection, indices)
+        """Read some frames, and make the surfaces of those among them that are wanted."""
         for index in indices:
             for side in SIDES:
                 self._tracks[side].pop(index, None)
@@ -255,6 +331,14 @@ class TakeImporter:
             surfaces.build(take, collection, index, hands, self.scene.frame_current)
             for side, keypoint in points.items():
                 self._tracks[side][index] = keypoint
+
+    def _read_corrections(self, take: Take, collection: bpy.types.Collection) -> None:
+        """Read the person's corrections that the take has."""
+        self._correction_problems = []
+        try:
+            corrections.update(collection, take.folder)
+        except TakeError as error:
+            self._correction_problems = [str(error)]
 
     def _is_there(self, index: int, there: set[tuple[str, int]], wanted: Collection[int]) -> bool:
         """Whether this import has added the frame, and all its surfaces still exist where they are wanted."""
@@ -279,29 +363,3 @@ class TakeImporter:
         farthest = [points[:, 2].max() for track in self._tracks.values() for points in track.values()]
         distance = max(farthest) + _FOOTAGE_GAP_M if farthest else _FOOTAGE_WITHOUT_HANDS_M
         self._picture_problems = footage.write_footage(collection, take, float(distance))
-
-    def _write_scene(self, take: Take, collection: bpy.types.Collection, *, is_last: bool = False) -> None:
-        """Fit the scene to the take, if that is wanted and the scene is untouched; note what does not fit.
-
-        At the end of the import it is decided, too, where a new take is placed in time; its keys are moved later.
-        """
-        conform.write_times(collection, take)
-        is_new = is_last and not self._is_timed
-        if is_new and self._timing.start is not None:
-            conform.plan(collection, None, self._timing.start)
-        told = scene_settings.adapt(self.scene, collection, take, allowed=self.set_scene)
-        if is_new and self._timing.is_conformed and not scene_settings.has_rate_of(self.scene, collection):
-            conform.plan(collection, self.scene, self._timing.start)
-            told = scene_settings.adapt(self.scene, collection, take, allowed=self.set_scene)
-        self._is_timed = self._is_timed or is_last
-        self._scene_notes = told
-
-
-def _keypoint_tracks(motion: Motion) -> dict[str, dict[int, np.ndarray]]:
-    """Side -> frame -> keypoints (21, 3) as reconstructed for the frame alone, from the motion."""
-    tracks: dict[str, dict[int, np.ndarray]] = {side: {} for side in SIDES}
-    for side, hand in motion.hands.items():
-        for frame, points in zip(motion.frames.tolist(), hand.keypoints, strict=True):
-            if np.isfinite(points).all():
-                tracks[side][frame] = points
-    return tracks

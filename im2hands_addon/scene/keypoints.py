@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 
 from ..take.reader import KEYPOINT_NAMES
-from . import animation
+from . import animation, visibility
 from .camera import to_blender
 from .meshes import SIDE_LETTER
 from .ownership import SIDE, mark
@@ -46,7 +46,7 @@ def write_keypoints(
             empty.hide_viewport = True
         return
     track = to_blender(np.stack([positions[frame] for frame in frames]))
-    shown, hidden = animation.held_visibility(frames, step)
+    shown, hidden = visibility.held_visibility(frames, step)
     # Surfaces stand still between the steps of a take, so keypoints must not be interpolated there.
     interpolation = "LINEAR" if step == 1 else "CONSTANT"
     for number, empty in enumerate(empties):

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from ..take.reader import Hand
-from . import animation
+from . import animation, visibility
 from .camera import to_blender
 from .materials import hand_material
 from .ownership import FRAME, SIDE, mark
@@ -93,7 +93,7 @@ def build_surface(index: int, side: str, hand: Hand, step: int, now: int) -> bpy
     thing = bpy.data.objects.new(name, mesh)
     thing.location = wrist
     mark(thing, "surface", **{FRAME: index, SIDE: side})
-    frames, hidden = animation.held_visibility([index], step)
+    frames, hidden = visibility.held_visibility([index], step)
     for path in ("hide_viewport", "hide_render"):
         animation.write_curve(thing, path, frames, hidden)
         setattr(thing, path, not index <= now < index + step)

@@ -1,36 +1,29 @@
 """Bakes a take's hands onto the rig of a character, with any rest pose and any bone axes. Only hands and fingers move.
 
-For each bone the rotation between the two rest poses is computed once. The two hands are aligned by wrist and knuckles,
-then each finger bone is aligned by its direction. With these offsets the character's bones point in the same world
-directions as the take's. Hand bones of the character that are not in the bone map are assumed to be at rest.
-
-The character's arm places its hand, unless the arm is in inverse kinematics (IK). Then the IK control gets the location
-and the rotation of the take's hand in the world.
-
-Terms: the *source* is the take's rig, the *target* is the character's.
+:mod:`.retarget_hand` computes the rotations. The character's arm places its hand, unless the arm is in inverse
+kinematics (IK). Then the IK control gets the location and the rotation of the take's hand in the world.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import bpy
 import numpy as np
-from mathutils import Matrix, Quaternion, Vector
 
-from ..bone_maps import HAND, Arm, find_arms, find_map
+from ..bone_maps import BoneMap, find_arms, find_map
 from ..errors import InputError
-from ..take import quaternions
-from . import animation, clean, sampling
+from . import animation, blender_versions, clean, sampling
 from .context import ensure_window
-from .meshes import SIDE_LETTER
-from .ownership import ROLE
-from .rotation_modes import to_euler
+from .key_reduction import Channel, errors, reduced
+from .ownership import ROLE, mark, role_of
+from .retarget_hand import Control, HandBake
 
-_FOREARM = "forearm"
-_KNUCKLES = ("f_index.01", "f_middle.01", "f_ring.01", "f_pinky.01")
+Into = Literal["ACTION", "NEW", "LAYER"]
+_BAKE = "bake"  # role of an action that was made for a bake
 
 
 @dataclass(frozen=True)
@@ -47,12 +40,23 @@ class Baked:
         Side -> what was keyed for the wrist, in words; "" for nothing.
     left_out : dict
         Side -> what was not keyed, in words.
+    action : str
+        Name of the action with the keys.
+    key_count, frame_count : int
+        Numbers of keys and of frames, over all properties.
+    degrees, millimetres : float
+        Largest difference of a bone's own rotation, and of an IK control's place, from the motion without reduction.
     """
 
     map_name: str
     bones: dict[str, list[str]]
     wrists: dict[str, str]
     left_out: dict[str, list[str]]
+    action: str = ""
+    key_count: int = 0
+    frame_count: int = 0
+    degrees: float = 0.0
+    millimetres: float = 0.0
 
     def told(self, target: str) -> str:
         """Say in words what was keyed and what was not.
@@ -73,6 +77,11 @@ class Baked:
             keyed = ", ".join(one for one in (self.wrists[side], f"{len(bones)} bones in all") if one)
             missed = ", ".join(self.left_out[side])
             parts.append(f"{side.capitalize()} hand: {keyed}" + (f"; not keyed: {missed}." if missed else "."))
+        if self.key_count < self.frame_count:
+            far = f" and {self.millimetres:.1f} mm" if self.millimetres else ""
+            parts.append(
+                f"{self.key_count} of {self.frame_count} keys: a bone is within {self.degrees:.2f} degrees{far}."
+            )
         return " ".join(parts)
 
 
@@ -80,14 +89,18 @@ def bake_to_rig(
     collection: bpy.types.Collection,
     target: bpy.types.Object,
     *,
-    bone_map: str | Path = "AUTO",
-    wrist: bool = True,
+    bone_map: str | Path | BoneMap = "AUTO",
     frames: tuple[int, int] | None = None,
     scene: bpy.types.Scene | None = None,
+    wrist: bool = True,
+    sides: Sequence[str] = ("left", "right"),
+    offset: int = 0,
+    into: Into = "ACTION",
+    reduce_degrees: float = 0.0,
 ) -> Baked:
     """Key the take's hand and finger rotations on the rig of a character.
 
-    The rotation curves of these bones in the target's action are replaced. All other curves stay. Where an arm of the
+    The keys of these bones on the baked frames are replaced. All other keys stay. Where an arm of the
     rig is in inverse kinematics on some frame, its IK control is keyed with the location and the rotation of the take's
     hand in the world; where it is in forward kinematics, the hand bone with the rotation.
 
@@ -96,16 +109,26 @@ def bake_to_rig(
     collection : bpy.types.Collection
         The take's collection.
     target : bpy.types.Object
-        The character's armature object.
-    bone_map : str or Path
-        "AUTO" for the bundled map that fits best, the identifier of a bundled map ("rigify_human", "rigify_metarig",
-        "auto_rig_pro", "mixamo", "unreal_mannequin"), or a map file.
-    wrist : bool
-        Whether to rotate the hand bones as the take's hands in the world; False keys only the fingers.
+        The character's armature object; a library override of a linked one is possible.
+    bone_map : str, Path or BoneMap
+        "AUTO" for the map that fits best, the identifier of a bundled map ("rigify_human", "rigify_metarig",
+        "auto_rig_pro", "mixamo", "unreal_mannequin"), a map file, or a map.
     frames : tuple of int, optional
         First and last scene frame, inclusive; None for the scene's range.
     scene : bpy.types.Scene, optional
         The scene; None for the context's.
+    wrist : bool
+        Whether to rotate the hand bones as the take's hands in the world; False keys only the fingers.
+    sides : sequence of str
+        The hands to bake, "left" and "right".
+    offset : int
+        How many frames later the keys are set than the take has the motion.
+    into : {"ACTION", "NEW", "LAYER"}
+        "ACTION" writes into the target's action. "NEW" writes into a copy of it, which is assigned. "LAYER" makes the
+        target's action an NLA strip, and writes into an action above it, which later bakes go on using.
+    reduce_degrees : float
+        Keys are left out where a bone's own rotation stays within this many degrees, and the place of an IK control
+        within what such a turn moves at 10 cm. 0 keys every frame.
 
     Returns
     -------
@@ -117,273 +140,95 @@ def bake_to_rig(
     InputError
         The take has no rigged hands, the target cannot be keyed, or no map fits.
     """
-    rigs = clean.rigs(collection)
-    if not rigs:
-        raise InputError(f"{collection.name} has no rigged hands.", "Import a take with clean motion.")
+    rigs = clean.require_rigs(collection, sides)
     if target is None or target.type != "ARMATURE" or ROLE in target:
         raise InputError("The target must be the armature of a character.", "Select it.")
     if target.library is not None:
         raise InputError(f"{target.name} is linked from another file.", "Make a library override of it first.")
-    chosen, found = find_map(bone_map, target.data.bones.keys())
+    chosen, bones = find_map(bone_map, target.data.bones.keys())
     scene = scene or bpy.context.scene
     first, last = frames or (scene.frame_start, scene.frame_end)
     if last < first:
         raise InputError(f"There are no frames from {first} to {last}.")
     numbers = range(first, last + 1)
-    arms = find_arms(chosen, found, target.data.bones.keys())
-    baked = Baked(chosen.name, {}, {}, {})
+    shifted = range(first + offset, last + offset + 1)
+    arms = find_arms(chosen, bones, target.data.bones.keys())
+    baked, found = _Told(chosen.name), []
     with ensure_window():
         switches = {one for arm in arms.values() for one in arm.switches}
-        there = sampling.sample(target, None, numbers, switches)
+        there = sampling.sample(target, None, shifted, switches)
         for side, rig in rigs.items():
-            if found[side]:
-                hand = _Hand(sampling.sample(rig, None, numbers), side, there, target, found[side])
-                control = _Control(arms.get(side), there)
-                baked.bones[side] = hand.write(numbers, wrist, control)
+            if bones[side]:
+                hand = HandBake(sampling.sample(rig, None, numbers), side, there, target, bones[side])
+                control = Control(arms.get(side), there)
+                channels = hand.channels(wrist, control)
+                baked.bones[side] = list(dict.fromkeys(channel.bone for channel in channels))
                 baked.wrists[side], baked.left_out[side] = hand.words(wrist, control)
+                found += channels
+        action, slot = _action(target, into, f"{collection.name} {target.name}")
+        for channel in (_beside(one, action, slot, shifted[0]) for one in found):
+            kept = reduced(channel, reduce_degrees)
+            wrong = float(errors(channel, kept).max())
+            baked.add(channel, len(kept), wrong)
+            keys = animation.Keys(np.array(shifted)[kept], interpolation="LINEAR")
+            animation.replace_values(
+                action, channel.path, keys, channel.values[kept], group=channel.bone, slot=slot, span=shifted
+            )
         scene.frame_set(scene.frame_current)
-    return baked
+    return baked.result(action.name)
 
 
-class _Control:
-    """What an arm of the target follows; ``there`` are the samples of the target."""
-
-    def __init__(self, arm: Arm | None, there: sampling.RigSamples) -> None:
-        known = [there.properties[one] for one in arm.switches if one in there.properties] if arm is not None else []
-        self.name = arm.control if arm is not None and known else ""
-        # Between 0 and 1 the arm follows both.
-        self.is_ik = bool(known) and bool((known[0] < 1.0).any())
-        self.is_fk = not known or bool((known[0] > 0.0).any())
-
-
-class _Hand:
-    """One hand of the bake.
-
-    All rotations are quaternions (..., 4). Poses of the source are in world space, poses of the target in the space of
-    its armature. ``there`` are the samples of the target, ``names`` maps our bones to the target's.
-    """
-
-    def __init__(
-        self,
-        source: sampling.RigSamples,
-        side: str,
-        there: sampling.RigSamples,
-        target: bpy.types.Object,
-        names: dict[str, str],
-    ) -> None:
-        suffix = f".{SIDE_LETTER[side]}"
-        self.source = {name.removesuffix(suffix): number for number, name in enumerate(source.bones)}
-        self.samples, self.there, self.target = source, there, target
-        self.number = {name: number for number, name in enumerate(there.bones)}
-        self.names = {ours: other for ours, other in names.items() if ours in self.source}
-        self.rest = quaternions.from_matrix(there.rest[:, :3, :3])
-        self.heads = there.rest[:, :3, 3]
-        self.source_rest = quaternions.from_matrix(source.rest[:, :3, :3])
-        self.source_heads = source.rest[:, :3, 3]
-        self.over = self._laid_over()
-
-    def _laid_over(self) -> np.ndarray:
-        """The rotation from the source's rest pose to the target's that aligns wrist and knuckles."""
-        knuckles = [one for one in _KNUCKLES if one in self.names]
-        if len(knuckles) < 2:
-            raise InputError(
-                f"The map finds {len(knuckles)} of {', '.join(_KNUCKLES)} in {self.target.name}; two are needed.",
-                "Give a map that names them.",
-            )
-        own = [self.source[one] for one in knuckles]
-        other = [self.number[self.names[one]] for one in knuckles]
-        wrist = self.number[self.names[HAND]] if HAND in self.names else self._common_parent(other)
-        ours = _frame(self.source_heads[self.source[HAND]], self.source_heads[own])
-        theirs = _frame(self.heads[wrist], self.heads[other])
-        return quaternions.from_matrix(theirs @ ours.T)
-
-    def _common_parent(self, bones: Sequence[int]) -> int:
-        """The nearest common ancestor of the target's bones."""
-        chains = [self._ancestors(bone) for bone in bones]
-        shared = [bone for bone in chains[0] if all(bone in chain for chain in chains)]
-        if not shared:
-            raise InputError(
-                f"The fingers of {self.target.name} have no common parent bone.", "Give a map with a hand bone."
-            )
-        return shared[0]
-
-    def _ancestors(self, bone: int) -> list[int]:
-        """The ancestors of a target's bone, nearest first."""
-        found = []
-        while (bone := int(self.there.parents[bone])) >= 0:
-            found.append(bone)
-        return found
-
-    def _direction(self, ours: str) -> np.ndarray:
-        """Direction (3,) of the target's bone at rest, to the next joint. Tails of imported rigs are meaningless."""
-        bone = self.number[self.names[ours]]
-        chain, _, place = ours.rpartition(".")
-        following = f"{_KNUCKLES[int(place) - 1]}" if chain == "palm" else f"{chain}.{int(place) + 1:02d}"
-        if following in self.names:
-            return self.heads[self.number[self.names[following]]] - self.heads[bone]
-        children = [k for k, parent in enumerate(self.there.parents) if parent == bone]
-        if len(children) == 1 and np.linalg.norm(self.heads[children[0]] - self.heads[bone]) > 1e-6:
-            return self.heads[children[0]] - self.heads[bone]
-        previous = f"{chain}.{int(place) - 1:02d}"
-        if previous in self.names:  # assume that the last bone has the same axes as the one before it
-            before = self.number[self.names[previous]]
-            along = quaternions.rotated(quaternions.inverse(self.rest[before]), self.heads[bone] - self.heads[before])
-            return quaternions.rotated(self.rest[bone], along)
-        return quaternions.rotated(self.rest[bone], np.array([0.0, 1.0, 0.0]))
-
-    def _offset(self, ours: str) -> np.ndarray:
-        """The constant rotation from the aligned source bone to the target's bone, in the axes of the source bone."""
-        source = quaternions.product(self.over, self.source_rest[self.source[ours]])
-        if ours != HAND:
-            points = quaternions.rotated(source, np.array([0.0, 1.0, 0.0]))
-            source = quaternions.product(quaternions.between(points, self._direction(ours)), source)
-        return quaternions.product(quaternions.inverse(source), self.rest[self.number[self.names[ours]]])
-
-    def write(self, frames: range, wrist: bool, control: _Control) -> list[str]:
-        """Key the target's bones.
-
-        Parameters
-        ----------
-        frames : range
-            Scene frames.
-        wrist : bool
-            Whether to key the hand bone or the IK control too.
-        control : _Control
-            What the arm follows.
-
-        Returns
-        -------
-        list of str
-            Names of the keyed bones.
-        """
-        world = quaternions.from_matrix(self.samples.world[..., :3, :3])
-        armature = quaternions.from_matrix(_rotation(self.there.place))
-        wanted = {}  # index of the target's bone -> pose (N, 4) in the space of its armature
-        for ours, other in self.names.items():
-            pose = quaternions.product(world[:, self.source[ours]], self._offset(ours))
-            wanted[self.number[other]] = quaternions.product(quaternions.inverse(armature), pose)
-        hand = self.number[self.names[HAND]] if HAND in self.names else None
-        # The motion, from the rest pose on, of target bones that are at rest relative to the hand.
-        if hand is not None:
-            moved = quaternions.product(wanted[hand], quaternions.inverse(self.rest[hand]))
-        else:
-            laid = quaternions.product(self.over, self.source_rest[self.source[HAND]])
-            pose = quaternions.product(quaternions.inverse(armature), world[:, self.source[HAND]])
-            moved = quaternions.product(pose, quaternions.inverse(laid))
-        keyed = []
-        if hand is not None and wrist and control.is_ik:
-            self._key_control(control.name, hand, frames, wanted[hand])
-            keyed.append(control.name)
-        for bone, pose in wanted.items():
-            if bone == hand and not (wrist and control.is_fk):
-                continue
-            base = self._base(bone, hand, wanted, moved, armature)
-            self._key(bone, frames, quaternions.product(quaternions.inverse(base), pose))
-            keyed.append(self.there.bones[bone])
-        return keyed
-
-    def words(self, wrist: bool, control: _Control) -> tuple[str, list[str]]:
-        """Say what was keyed for the wrist, and what was not keyed.
-
-        Parameters
-        ----------
-        wrist : bool
-            Whether the wrist was to be keyed.
-        control : _Control
-            What the arm follows.
-
-        Returns
-        -------
-        tuple of str and list of str
-            The words.
-        """
-        lacking = [one for one in self.source if one not in (*self.names, _FOREARM)]
-        keyed, missed = [], [f"{', '.join(lacking)} (no such bones)"] if lacking else []
-        if HAND in self.names:
-            ways = (
-                (control.is_ik, control.name, "location and rotation in the world, because the arm is in IK"),
-                (control.is_fk, self.names[HAND], "rotation"),
-            )
-            for followed, name, what in ways:
-                if wrist and followed:
-                    keyed.append(f"{name} ({what})")
-                elif name:
-                    missed.append(f"{name} ({'the arm does not follow it' if wrist else 'fingers only'})")
-        return " and ".join(keyed), missed
-
-    def _key_control(self, name: str, hand: int, frames: range, turns: np.ndarray) -> None:
-        """Key the IK control where it brings the hand bone to the take's wrist, with the rotations (N, 4).
-
-        The control may have another rest pose than the hand bone, and its parents may move.
-        """
-        number = self.number[name]
-        bone, parent = self.target.data.bones[name], int(self.there.parents[number])
-        from_hand = Matrix(np.linalg.inv(self.there.rest[hand]) @ self.there.rest[number])
-        to_armature = np.linalg.inv(self.there.place)
-        heads = self.samples.world[:, self.source[HAND], :, 3:]
-        places = (to_armature @ heads)[:, :3, 0]
-        locations, rotations = np.empty((len(frames), 3)), np.empty((len(frames), 4))
-        for k in range(len(frames)):
-            pose = Matrix.LocRotScale(Vector(places[k]), Quaternion(turns[k]).normalized(), None) @ from_hand
-            above = {}
-            if parent >= 0:
-                above = {
-                    "parent_matrix": Matrix(to_armature[k] @ self.there.world[k, parent]),
-                    "parent_matrix_local": Matrix(self.there.rest[parent]),
-                }
-            own = bone.convert_local_to_pose(pose, bone.matrix_local, invert=True, **above)
-            locations[k], rotations[k] = own.to_translation(), own.to_quaternion()
-        self._key(number, frames, rotations)
-        path = self.target.pose.bones[name].path_from_id("location")
-        action, slot = animation.own_action(self.target)
-        keys = animation.Keys(np.array(frames), interpolation="LINEAR")
-        animation.write_values(action, path, keys, locations, group=name, slot=slot)
-
-    def _base(
-        self, bone: int, hand: int | None, wanted: dict[int, np.ndarray], moved: np.ndarray, armature: np.ndarray
-    ) -> np.ndarray:
-        """The pose that the bone inherits, in the space of its armature: its pose without a rotation of its own."""
-        parent = int(self.there.parents[bone])
-        if parent < 0 or not self.target.data.bones[self.there.bones[bone]].use_inherit_rotation:
-            return self.rest[bone][None]
-        away = quaternions.product(quaternions.inverse(self.rest[parent]), self.rest[bone])
-        if parent in wanted:
-            return quaternions.product(wanted[parent], away)
-        if bone == hand:  # the arm has its own animation: use its pose on each frame
-            pose = quaternions.from_matrix(_rotation(self.there.world[:, parent]))
-            return quaternions.product(quaternions.product(quaternions.inverse(armature), pose), away)
-        named = next((one for one in self._ancestors(bone) if one in wanted), None)
-        if named is not None and named != hand:
-            carried = quaternions.product(wanted[named], quaternions.inverse(self.rest[named]))
-            return quaternions.product(carried, self.rest[bone])
-        return quaternions.product(moved, self.rest[bone])
-
-    def _key(self, bone: int, frames: range, values: np.ndarray) -> None:
-        """Write the rotations (N, 4) of one bone in the bone's rotation mode; axis-angle becomes quaternion."""
-        pose_bone = self.target.pose.bones[self.there.bones[bone]]
-        if pose_bone.rotation_mode == "AXIS_ANGLE":
-            pose_bone.rotation_mode = "QUATERNION"
-        keys = animation.Keys(np.array(frames), interpolation="LINEAR")
-        values = quaternions.continuous(quaternions.normalized(values))
-        path = pose_bone.path_from_id("rotation_quaternion")
-        if pose_bone.rotation_mode != "QUATERNION":
-            path = pose_bone.path_from_id("rotation_euler")
-            values = to_euler(values, pose_bone.rotation_mode, np.array(frames), {})
-        action, slot = animation.own_action(self.target)
-        animation.write_values(action, path, keys, values, group=pose_bone.name, slot=slot)
+def _beside(channel: Channel, action: bpy.types.Action, slot: object, frame: int) -> Channel:
+    """The channel, its rotations counted so that they go on from keys of the same curves before ``frame``."""
+    there = {one.array_index: one for one in animation.action_curves(action, slot) if one.data_path == channel.path}
+    if channel.is_location or len(there) != channel.values.shape[1]:
+        return channel
+    before = np.array([there[index].evaluate(frame - 1) for index in range(len(there))])
+    if channel.kind == "QUATERNION":
+        values = channel.values * (-1.0 if before @ channel.values[0] < 0.0 else 1.0)
+    else:
+        values = channel.values + np.round((before - channel.values[0]) / (2.0 * np.pi)) * (2.0 * np.pi)
+    return replace(channel, values=values)
 
 
-def _frame(wrist: np.ndarray, knuckles: np.ndarray) -> np.ndarray:
-    """Axes (3, 3) of a hand, as columns, from its wrist (3,) and its knuckles (K, 3), index finger first."""
-    along = knuckles.mean(axis=0) - wrist
-    across = knuckles[-1] - knuckles[0]
-    y = along / np.linalg.norm(along)
-    z = np.cross(across, y)
-    z /= np.linalg.norm(z)
-    return np.stack([np.cross(y, z), y, z], axis=-1)
+def _action(target: bpy.types.Object, into: Into, name: str) -> tuple[bpy.types.Action, object]:
+    """The action that the bake writes into, assigned to the target, and the slot."""
+    animated = target.animation_data or target.animation_data_create()
+    had = animated.action
+    if into == "NEW" and had is not None:
+        slot = blender_versions.slot_name(animated)
+        animated.action, had.use_fake_user = had.copy(), True
+        animated.action.name = name
+        blender_versions.use_slot_named(animated, slot)
+    elif into == "LAYER" and (had is None or role_of(had) != _BAKE):
+        if had is not None:
+            slot = blender_versions.slot_name(animated)
+            animated.action = None
+            blender_versions.use_slot_named(animation.put_below(target, had, had.name), slot)
+        animation.assign(target, animation.new_action(target, name))
+        mark(animated.action, _BAKE)
+    return animation.own_action(target)
 
 
-def _rotation(matrices: np.ndarray) -> np.ndarray:
-    """The rotations (..., 3, 3) of matrices (..., 4, 4) with uniform scale."""
-    turned = matrices[..., :3, :3]
-    return turned / np.cbrt(np.linalg.det(turned))[..., None, None]
+class _Told:
+    """Collects what the result of a bake says."""
+
+    def __init__(self, map_name: str) -> None:
+        self.map_name = map_name
+        self.bones: dict[str, list[str]] = {}
+        self.wrists: dict[str, str] = {}
+        self.left_out: dict[str, list[str]] = {}
+        self.counts = [0, 0]
+        self.worst = {True: 0.0, False: 0.0}
+
+    def add(self, channel: Channel, keys: int, wrong: float) -> None:
+        """Count the keys of a channel."""
+        self.counts = [self.counts[0] + keys, self.counts[1] + len(channel.values)]
+        self.worst[channel.is_location] = max(wrong, self.worst[channel.is_location])
+
+    def result(self, action: str) -> Baked:
+        """The result."""
+        return Baked(
+            self.map_name, self.bones, self.wrists, self.left_out, action, *self.counts, self.worst[False],
+            self.worst[True],
+        )  # fmt: skip

@@ -32,7 +32,7 @@ def frames_in_file(collection: bpy.types.Collection) -> set[int]:
 def frames_on_disk(take: Take, collection: bpy.types.Collection) -> list[int]:
     """The frames with surfaces that are not in this file, ascending."""
     there = frames_in_file(collection)
-    return [index for index, record in take.records.items() if record.file and index not in there]
+    return [index for index, record in take.records.items() if record.has_surfaces and index not in there]
 
 
 def write_count(take: Take, collection: bpy.types.Collection) -> int:

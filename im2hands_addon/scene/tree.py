@@ -24,6 +24,8 @@ HANDS = {"left": "Hand.L", "right": "Hand.R"}
 SURFACES = {"left": "Surface.L", "right": "Surface.R"}
 KEYPOINTS = "Keypoints"
 FOOTAGE = "Footage"
+UNFINISHED = "im2hands_unfinished"
+"""Property of a take's collection: whether a run of the take has not come to its end."""
 
 
 def find_collection(key: str) -> bpy.types.Collection | None:
@@ -63,6 +65,11 @@ def take_named(name: str, scene: bpy.types.Scene) -> bpy.types.Collection:
     return found
 
 
+def unit_of(scene: bpy.types.Scene) -> float:
+    """Length of a scene's unit, metres."""
+    return scene.unit_settings.scale_length or 1.0
+
+
 def ensure_collection(take: Take, scene: bpy.types.Scene) -> bpy.types.Collection:
     """Return the take's collection; make what is missing of it, its origin, its camera and its sub-collections.
 
@@ -88,7 +95,7 @@ def ensure_collection(take: Take, scene: bpy.types.Scene) -> bpy.types.Collectio
         scene.collection.children.link(collection)
     for role in (*SURFACES.values(), KEYPOINTS):
         ensure_child(collection, role)
-    unit = scene.unit_settings.scale_length or 1.0
+    unit = unit_of(scene)
     origin = find_object(collection, "origin")
     if origin is None:
         origin = bpy.data.objects.new(f"{take.name} Origin", None)
@@ -175,5 +182,6 @@ def write_properties(collection: bpy.types.Collection, take: Take) -> None:
     collection["im2hands_provenance"] = json.dumps(take.provenance, ensure_ascii=False)
     collection["im2hands_clean"] = json.dumps(take.clean, ensure_ascii=False)
     collection["im2hands_camera_origin"] = take.camera.origin
+    collection[UNFINISHED] = take.is_unfinished
     for status, count in take.counts.items():
         collection[f"im2hands_{status}"] = count

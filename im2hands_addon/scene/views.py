@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
-from . import conform, framing, tree
+from . import conform, framing, sticks, tree
 from .ownership import ROLE
 
 _ALONE = "The view shows the take alone, because {} would hide the hands. Isolate shows everything again."
@@ -24,7 +24,7 @@ def present(
 
     The largest 3D view of each window that shows the scene looks through the take's camera, zoomed to the hands. If
     something lies between the camera and the hands, or around them, that view shows the take alone (local view). The
-    scene stays as it is, but for the current frame where that is none of the take.
+    scene stays as it is, but for the current frame where that is none of the take or has no hand.
 
     Parameters
     ----------
@@ -46,19 +46,59 @@ def present(
     told = []
     hands = framing.Hands.of(collection)
     for window, area in _largest_views(scene, windows):
-        space = area.spaces.active
-        # The local view first: it keeps the view before, and Toggle Local View gives that back.
-        blocking = _in_the_way(collection, hands, window.view_layer) if space.local_view is None else []
-        if blocking:
-            isolate(collection, window, area)
-            more = f" and {len(blocking) - _NAMED} more" if len(blocking) > _NAMED else ""
-            told = [_ALONE.format(", ".join(blocking[:_NAMED]) + more)]
-        elif space.local_view is not None:
-            _show_in(space, collection, window.view_layer)
+        told = _show_freely(collection, hands, window, area) or told
         look_through(collection, scene, area)
         frame_hands(collection, scene, area)
         _fit_timelines(window)
     return told
+
+
+def watch(collection: bpy.types.Collection, scene: bpy.types.Scene, hands: framing.Hands) -> list[str]:
+    """Show a take whose hands are just being found, over its footage. The current frame stays.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    scene : bpy.types.Scene
+        The take's scene.
+    hands : framing.Hands
+        The hands that were found.
+
+    Returns
+    -------
+    list of str
+        What the person should know about the views.
+    """
+    told: list[str] = []
+    for window, area in _largest_views(scene, None):
+        told = _show_freely(collection, hands, window, area) or told
+        look_through(collection, scene, area)
+    fit_timelines(scene)
+    return told
+
+
+def fit_timelines(scene: bpy.types.Scene) -> None:
+    """Show the range of a scene in the timelines of the windows that show it."""
+    for window in bpy.context.window_manager.windows:
+        if window.scene == scene:
+            _fit_timelines(window)
+
+
+def _show_freely(
+    collection: bpy.types.Collection, hands: framing.Hands, window: bpy.types.Window, area: bpy.types.Area
+) -> list[str]:
+    """Show a take alone in a view if something would hide its hands; returns what the person should know of it."""
+    space = area.spaces.active
+    # The local view first: it keeps the view before, and Toggle Local View gives that back.
+    blocking = _in_the_way(collection, hands, window.view_layer) if space.local_view is None else []
+    if blocking:
+        isolate(collection, window, area)
+        more = f" and {len(blocking) - _NAMED} more" if len(blocking) > _NAMED else ""
+        return [_ALONE.format(", ".join(blocking[:_NAMED]) + more)]
+    if space.local_view is not None:
+        _show_in(space, collection, window.view_layer)
+    return []
 
 
 def look_through(collection: bpy.types.Collection, scene: bpy.types.Scene, area: bpy.types.Area) -> None:
@@ -107,12 +147,11 @@ def frame_hands(collection: bpy.types.Collection, scene: bpy.types.Scene, area: 
         Whether the take has hands.
     """
     space, hands = area.spaces.active, framing.Hands.of(collection)
-    camera = tree.find_object(collection, "camera")
-    through = space.camera if space.use_local_camera else scene.camera
     if space.region_3d.view_perspective != "CAMERA":
         return framing.show_hands_freely(space, collection, hands)
-    if camera is not None and through == camera:
-        return framing.show_hands_in_picture(space, area, camera.data, hands, _aspect(scene))
+    if _looks_through(space, collection, scene):
+        data = tree.find_object(collection, "camera").data
+        return framing.show_hands_in_picture(space, area, data, hands, _aspect(scene))
     space.region_3d.view_perspective = "PERSP"  # another camera, which must not be moved
     return framing.show_hands_freely(space, collection, hands)
 
@@ -156,13 +195,11 @@ def toggle_alone(collection: bpy.types.Collection, window: bpy.types.Window, are
 def keep_in_local_views(collection: bpy.types.Collection) -> None:
     """Show new objects of a take in each local view that shows its camera; Blender leaves new objects out."""
     camera = tree.find_object(collection, "camera")
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            space = area.spaces.active if area.type == "VIEW_3D" else None
-            if space is None or space.local_view is None or camera is None:
-                continue
-            if is_in_local_view(camera, space, window.view_layer):
-                _show_in(space, collection, window.view_layer)
+    for window, _, space in _views():
+        if space.local_view is None or camera is None:
+            continue
+        if is_in_local_view(camera, space, window.view_layer):
+            _show_in(space, collection, window.view_layer)
 
 
 def leave_local_views(collection: bpy.types.Collection) -> None:
@@ -175,30 +212,25 @@ def leave_local_views(collection: bpy.types.Collection) -> None:
     """
     going = {thing.name for thing in collection.all_objects if ROLE in thing}
     cameras = [thing for thing in collection.all_objects if thing.name in going and thing.type == "CAMERA"]
-    for window in bpy.context.window_manager.windows:
+    for window, area, space in _views():
+        if space.use_local_camera and space.camera in cameras:
+            space.use_local_camera = False
+            space.region_3d.view_perspective = "PERSP"
+        if space.local_view is None:
+            continue
         layer = window.view_layer
-        for area in window.screen.areas:
-            space = area.spaces.active if area.type == "VIEW_3D" else None
-            if space is not None and space.use_local_camera and space.camera in cameras:
-                space.use_local_camera = False
-                space.region_3d.view_perspective = "PERSP"
-            if space is None or space.local_view is None:
-                continue
-            seen = {thing.name for thing in layer.objects if is_in_local_view(thing, space, layer)}
-            if seen and seen <= going:
-                _toggle_local_view(window, area, moves=True)
+        seen = {thing.name for thing in layer.objects if is_in_local_view(thing, space, layer)}
+        if seen and seen <= going:
+            _toggle_local_view(window, area, moves=True)
 
 
 def end_empty_local_views() -> None:
     """End each local view that shows nothing, for example because an undo took the take away that it showed."""
-    for window in bpy.context.window_manager.windows:
+    for window, area, space in _views():
         layer = window.view_layer
-        for area in window.screen.areas:
-            space = area.spaces.active if area.type == "VIEW_3D" else None
-            if space is None or space.local_view is None:
-                continue
-            if not any(is_in_local_view(thing, space, layer) for thing in layer.objects):
-                _toggle_local_view(window, area, moves=True)
+        if space.local_view is None or any(is_in_local_view(thing, space, layer) for thing in layer.objects):
+            continue
+        _toggle_local_view(window, area, moves=True)
 
 
 def is_in_local_view(thing: bpy.types.Object, space: bpy.types.SpaceView3D, layer: bpy.types.ViewLayer) -> bool:
@@ -215,13 +247,39 @@ def view_of(context: bpy.types.Context) -> bpy.types.Area | None:
     return next((area for _, area in _largest_views(context.scene, [context.window])), None) if context.window else None
 
 
+def _views() -> Iterator[tuple[bpy.types.Window, bpy.types.Area, bpy.types.SpaceView3D]]:
+    """All 3D views, with their windows and areas."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                yield window, area, area.spaces.active
+
+
+def view_through(collection: bpy.types.Collection, window: bpy.types.Window) -> bpy.types.Area | None:
+    """The largest 3D view of a window that looks through a take's camera; None without one."""
+    areas = [one for one in window.screen.areas if one.type == "VIEW_3D"]
+    found = [one for one in areas if _looks_through(one.spaces.active, collection, window.scene)]
+    return max(found, key=_size, default=None)
+
+
+def _looks_through(space: bpy.types.SpaceView3D, collection: bpy.types.Collection, scene: bpy.types.Scene) -> bool:
+    """Whether a 3D view looks through a take's camera."""
+    camera = tree.find_object(collection, "camera")
+    through = space.camera if space.use_local_camera else scene.camera
+    return space.region_3d.view_perspective == "CAMERA" and camera is not None and through == camera
+
+
+def _size(area: bpy.types.Area) -> int:
+    return area.width * area.height
+
+
 def _largest_views(
     scene: bpy.types.Scene, windows: Sequence[bpy.types.Window] | None
 ) -> Iterator[tuple[bpy.types.Window, bpy.types.Area]]:
     for window in bpy.context.window_manager.windows if windows is None else windows:
         areas = [area for area in window.screen.areas if area.type == "VIEW_3D"]
         if window.scene == scene and areas:
-            yield window, max(areas, key=lambda area: area.width * area.height)
+            yield window, max(areas, key=_size)
 
 
 def _aspect(scene: bpy.types.Scene) -> float:
@@ -231,10 +289,13 @@ def _aspect(scene: bpy.types.Scene) -> float:
 
 
 def _go_into_the_take(collection: bpy.types.Collection, scene: bpy.types.Scene) -> None:
-    """Go to the first frame of the take if the current frame is none of it."""
+    """Go to the take's first frame with a hand if the current frame is none of the take or has no hand."""
     first, last = conform.scene_range(collection)
-    if not first <= scene.frame_current <= last:
-        scene.frame_set(first)
+    frames, now = range(first, last + 1), scene.frame_current
+    if now in frames and sticks.first_with_a_hand(collection, [now]) is not None:
+        return
+    found = sticks.first_with_a_hand(collection, frames)
+    scene.frame_set(first if found is None else found)
 
 
 def _fit_timelines(window: bpy.types.Window) -> None:

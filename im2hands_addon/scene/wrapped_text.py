@@ -15,13 +15,15 @@ _USUAL = 200.0  # room in the sidebar, where the width of the region is not know
 _FONT = 0  # number of Blender's own font
 
 
-def room(context: bpy.types.Context) -> float:
+def room(context: bpy.types.Context, width: float | None = None) -> float:
     """Return the width that a line of text has in the region that is drawn.
 
     Parameters
     ----------
     context : bpy.types.Context
         The context of the drawing.
+    width : float, optional
+        Width of the dialog that is drawn instead, at a display scale of 1, pixels.
 
     Returns
     -------
@@ -29,13 +31,15 @@ def room(context: bpy.types.Context) -> float:
         The width, pixels.
     """
     scale = _scale(context)
+    if width is not None:
+        return (width - _AROUND) * scale
     region = getattr(context, "region", None)
     if region is None or region.width <= 1:
         return _USUAL * scale
     return max(_LEAST * scale, region.width - _AROUND * scale)
 
 
-def wrapped(text: str, context: bpy.types.Context) -> list[str]:
+def wrapped(text: str, context: bpy.types.Context, width: float | None = None) -> list[str]:
     """Break a text into lines that fit into the region that is drawn.
 
     Parameters
@@ -44,6 +48,8 @@ def wrapped(text: str, context: bpy.types.Context) -> list[str]:
         The text; its line ends are kept.
     context : bpy.types.Context
         The context of the drawing.
+    width : float, optional
+        As for :func:`room`.
 
     Returns
     -------
@@ -52,15 +58,17 @@ def wrapped(text: str, context: bpy.types.Context) -> list[str]:
     """
     points = context.preferences.ui_styles[0].widget.points
     blf.size(_FONT, points * _scale(context))
-    width = room(context)
+    most = room(context, width)
 
     def fits(line: str) -> bool:
-        return bool(blf.dimensions(_FONT, line)[0] <= width)
+        return bool(blf.dimensions(_FONT, line)[0] <= most)
 
     return [line for part in text.splitlines() for line in _lines(part.split(), fits)]
 
 
-def draw_wrapped(layout: bpy.types.UILayout, text: str, icon: str, context: bpy.types.Context) -> None:
+def draw_wrapped(
+    layout: bpy.types.UILayout, text: str, icon: str, context: bpy.types.Context, *, width: float | None = None
+) -> None:
     """Draw a text over as many lines as it needs.
 
     Parameters
@@ -73,9 +81,11 @@ def draw_wrapped(layout: bpy.types.UILayout, text: str, icon: str, context: bpy.
         Icon of the first line.
     context : bpy.types.Context
         The context of the drawing; it gives the width.
+    width : float, optional
+        Width of the dialog that is drawn, at a display scale of 1, pixels.
     """
     column = layout.column(align=True)
-    for number, line in enumerate(wrapped(text, context)):
+    for number, line in enumerate(wrapped(text, context, width)):
         column.label(text=line, icon=icon if number == 0 else "BLANK1")
 
 

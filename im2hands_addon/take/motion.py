@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import TakeError
 from .arrays import LIMITS, read_described, sides_of
 from .files import read_shared
-from .reader import KEYPOINT_COUNT, MOTION_FILE, TEMPLATE_FILE, Take
+from .reader import KEYPOINT_COUNT, MOTION_FILE, SIDES, TEMPLATE_FILE, Take
 
 MISSING, OBSERVED, FILLED, DOUBTFUL = range(4)
 """Status of a hand on a frame: absent, measured, interpolated, or measured but implausible (then interpolated)."""
@@ -252,3 +252,13 @@ def _hand(arrays: Mapping[str, np.ndarray], side: str, vertices: int, path: Path
     missing = np.full((count, KEYPOINT_COUNT, 3), np.nan, np.float32)
     keypoints = arrays.get(f"{side}_keypoints_raw", missing)
     return HandMotion(status, layers["raw"], layers["clean"], mean, basis, keypoints)
+
+
+def keypoint_tracks(motion: Motion) -> dict[str, dict[int, np.ndarray]]:
+    """Side -> frame -> keypoints (21, 3) as reconstructed for the frame alone, from the motion."""
+    tracks: dict[str, dict[int, np.ndarray]] = {side: {} for side in SIDES}
+    for side, hand in motion.hands.items():
+        for frame, points in zip(motion.frames.tolist(), hand.keypoints, strict=True):
+            if np.isfinite(points).all():
+                tracks[side][frame] = points
+    return tracks

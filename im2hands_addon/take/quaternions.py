@@ -164,3 +164,20 @@ def nearest(quaternions: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """
     dots = np.sum(quaternions * reference, axis=-1, keepdims=True)
     return quaternions * np.where(dots < 0, -1.0, 1.0)
+
+
+def offsets(below: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Find the rotations that, combined with others below them, give the wanted ones.
+
+    Parameters
+    ----------
+    below, wanted : (..., 4) array
+        Unit quaternions.
+
+    Returns
+    -------
+    (..., 4) float64
+        Unit quaternions, of the sign that is near no rotation.
+    """
+    values = product(inverse(below), wanted)
+    return nearest(values, np.broadcast_to([1.0, 0.0, 0.0, 0.0], values.shape))

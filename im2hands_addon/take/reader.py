@@ -16,9 +16,12 @@ import numpy as np
 
 from ..errors import TakeError
 from .arrays import LIMITS, SIDES, read_described, sides_of
+from .contact import CONTACT, Contact, parse_contact
+from .edits import EDITS_FILE
 from .files import JOURNAL_FILE, read_shared, read_take_json
 from .footage import find_copies, pattern_of
 from .paths import check_paths
+from .values import text, whole
 
 FORMAT = "im2hands-take"
 VERSION = 1
@@ -29,15 +32,14 @@ TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
 LOCK_FILE = "take.lock"
 """Written by the backend while it works on a take; readers do not need it."""
-OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE)
+OWN_FILES = (
+    TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE, EDITS_FILE
+)  # fmt: skip
 STATUSES = ("ok", "partial", "empty", "failed")
 KEYPOINT_NAMES = (
-    "wrist",
-    "thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip",
-    "index_mcp", "index_pip", "index_dip", "index_tip",
-    "middle_mcp", "middle_pip", "middle_dip", "middle_tip",
-    "ring_mcp", "ring_pip", "ring_dip", "ring_tip",
-    "little_mcp", "little_pip", "little_dip", "little_tip",
+    "wrist", "thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip",
+    "index_mcp", "index_pip", "index_dip", "index_tip", "middle_mcp", "middle_pip", "middle_dip", "middle_tip",
+    "ring_mcp", "ring_pip", "ring_dip", "ring_tip", "little_mcp", "little_pip", "little_dip", "little_tip",
 )  # fmt: skip
 KEYPOINT_COUNT = len(KEYPOINT_NAMES)
 LOW_CONFIDENCE = 0.5
@@ -88,15 +90,8 @@ class Intrinsics:
         scale = min(width / self.width, height / self.height)
         left = (width - self.width * scale) / 2
         top = (height - self.height * scale) / 2
-        return Intrinsics(
-            fx=self.fx * scale,
-            fy=self.fy * scale,
-            cx=(self.cx + 0.5) * scale - 0.5 + left,
-            cy=(self.cy + 0.5) * scale - 0.5 + top,
-            width=width,
-            height=height,
-            origin=self.origin,
-        )
+        cx, cy = (self.cx + 0.5) * scale - 0.5 + left, (self.cy + 0.5) * scale - 0.5 + top
+        return Intrinsics(self.fx * scale, self.fy * scale, cx, cy, width, height, self.origin)
 
 
 @dataclass(frozen=True)
@@ -149,6 +144,10 @@ class Record:
         Time from the start of the source, seconds; None where the take does not tell it.
     sources : dict
         Side of each present hand -> whose keypoints these are, a word of ``docs/take.md``; "" where it is not told.
+    has_surfaces : bool
+        Whether the arrays have surfaces; those of a draft have only keypoints. False without arrays.
+    contact : Contact or None
+        How both hands met before they were parted; None without two hands, and in takes of earlier versions.
     """
 
     index: int
@@ -160,6 +159,8 @@ class Record:
     camera: Intrinsics
     time: float | None = None
     sources: dict[str, str] = field(default_factory=dict)
+    has_surfaces: bool = True
+    contact: Contact | None = None
 
     @property
     def doubt(self) -> str:
@@ -203,6 +204,10 @@ class Take:
         Options and key of the clean motion; {} without clean motion.
     footage : str
         Path of the copies of the pictures inside the take, with ``%06d`` for the frame; "" without copies.
+    inputs : tuple of str
+        What the take was made from, as a person named it; () where the take does not tell.
+    is_unfinished : bool
+        Whether a run of the take has not come to its end.
     """
 
     folder: Path
@@ -216,6 +221,8 @@ class Take:
     provenance: dict[str, Any] = field(default_factory=dict)
     clean: dict[str, Any] = field(default_factory=dict)
     footage: str = ""
+    inputs: tuple[str, ...] = ()
+    is_unfinished: bool = False
 
     @property
     def name(self) -> str:
@@ -336,12 +343,12 @@ def _parse_take(folder: Path, data: Mapping[str, Any]) -> Take:
     if not 0.0 < fps < LIMITS["fps"]:
         raise ValueError(f"fps is {fps}")
     for part in (data.get("settings"), data.get("provenance"), data.get("clean")):
-        _text(json.dumps(part or {}, ensure_ascii=False))
+        text(json.dumps(part or {}, ensure_ascii=False))
     return Take(
         folder=folder,
-        kind=_text(source.get("kind", "images")),
-        files=tuple(_text(name) for name in source.get("files") or ()),
-        step=max(1, _whole("the step", source.get("step") or 1, LIMITS["last_frame"])),
+        kind=text(source.get("kind", "images")),
+        files=tuple(text(name) for name in source.get("files") or ()),
+        step=max(1, whole("the step", source.get("step") or 1, LIMITS["last_frame"])),
         fps=fps,
         camera=camera,
         records={record.index: record for record in sorted(records, key=lambda record: record.index)},
@@ -349,32 +356,17 @@ def _parse_take(folder: Path, data: Mapping[str, Any]) -> Take:
         provenance=dict(data.get("provenance") or {}),
         clean=dict(data.get("clean") or {}),
         footage=pattern_of(data.get("footage")),
+        inputs=tuple(text(name) for name in source.get("inputs") or ()),
+        is_unfinished=data.get("unfinished") is True,
     )
 
 
 def _parse_camera(data: Mapping[str, Any], size: Any) -> Intrinsics:
-    width, height = (_whole("a side of the picture", value, LIMITS["picture_side"]) for value in size)
+    width, height = (whole("a side of the picture", value, LIMITS["picture_side"]) for value in size)
     numbers = [float(data[name]) for name in ("fx", "fy", "cx", "cy")]
     if max(map(abs, numbers)) > LIMITS["pixels"] or min(numbers[:2]) <= 0 or min(width, height) <= 0:
         raise ValueError(f"the camera {dict(data)} of a {width} x {height} picture")
-    return Intrinsics(*numbers, width=width, height=height, origin=_text(data.get("origin", "assumed")))
-
-
-def _whole(what: str, value: Any, most: int) -> int:
-    """A whole number from 0 to ``most``."""
-    number = int(value)
-    if not 0 <= number <= most:
-        raise ValueError(f"{what} is {number}, not between 0 and {most}")
-    return number
-
-
-def _text(value: Any) -> str:
-    """The text of a value; ValueError for text that Blender and the operating system cannot hold."""
-    text = str(value)
-    if "\0" in text:
-        raise ValueError("a text has a character that is none")
-    text.encode("utf-8", errors="surrogateescape")  # a byte of a path that is not UTF-8 is such a surrogate
-    return text
+    return Intrinsics(*numbers, width=width, height=height, origin=text(data.get("origin", "assumed")))
 
 
 def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
@@ -388,13 +380,15 @@ def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
         raise ValueError(f"frame {data['index']} has another picture size and no camera")
     hands = data.get("hands") or {}
     return Record(
-        index=_whole("a frame number", data["index"], LIMITS["last_frame"]),
+        index=whole("a frame number", data["index"], LIMITS["last_frame"]),
         status=status,
         file=data.get("file") or "",
         confidence={side: float(hands[side].get("confidence", 1.0)) for side in SIDES if side in hands},
-        message=_text(data.get("message") or ""),
-        image=_text(data.get("image") or ""),
+        message=text(data.get("message") or ""),
+        image=text(data.get("image") or ""),
         camera=camera,
-        sources={side: _text(hands[side].get("source") or "") for side in SIDES if side in hands},
+        has_surfaces=bool(data.get("file")) and data.get("surfaces") is not False,
+        sources={side: text(hands[side].get("source") or "") for side in SIDES if side in hands},
+        contact=parse_contact(data[CONTACT]) if CONTACT in data else None,
         time=float(time) if isinstance(time := data.get("time"), int | float) and np.isfinite(time) else None,
     )

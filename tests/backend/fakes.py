@@ -28,6 +28,7 @@ from im2hands.keypoints.choosing.prior import EVEN
 from im2hands.keypoints.finder import HandFinder
 from im2hands.keypoints.hypothesis import HandDetection, Hypothesis
 from im2hands.keypoints.look import THUMBNAIL, Look
+from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.media.source import Frame
 from im2hands.surfaces.from_keypoints import HandMesh
 
@@ -241,6 +242,12 @@ class FakeProvider(HandFinder):
         self.seen.append(frame.index)
         return self.finish(frame, look, self.choose([look])[0], EVEN)
 
+    def detect_boxed(self, frame: Frame, boxes: HandBoxes) -> list[HandDetection]:
+        """Return the hands of the boxes, where the readers see them."""
+        look = self.readers.look(frame)
+        hands = self.finish(frame, look, self.choose([look])[0], EVEN)
+        return [hand for hand in hands if hand.side in boxes.get(frame.index)]
+
     def look(self, frame: Frame, before: Sequence[Look]) -> Look:
         """Look at the next frame of a clip."""
         look = super().look(frame, before)
@@ -296,8 +303,10 @@ class FakeParts(Components):
         """Return the processor."""
         return "cpu"
 
-    def reconstructor(self, options: ReconstructOptions, device_name: str) -> FakeReconstructor:
-        """Return the given reconstructor."""
+    def reconstructor(self, options: ReconstructOptions, device_name: str) -> Any:
+        """Return the given reconstructor; for drafts the real one, which has no networks."""
+        if options.stage == "none":
+            return super().reconstructor(options, device_name)
         return self.reconstructor_made
 
     def provider(self, needs: ProviderNeeds) -> FakeProvider:

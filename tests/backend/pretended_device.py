@@ -46,6 +46,7 @@ _WAITING = {
 _FILLS = {_ATEN.fill_, _ATEN.fill, _ATEN.masked_fill, _ATEN.masked_fill_, _ATEN.index_fill, _ATEN.index_fill_}
 _SHOWN = 12  # tensors that an error names
 _UNCOUNTED = {_ATEN.detach, _ATEN.alias, _ATEN.lift_fresh, _ATEN._unsafe_view}
+_UPLOADS = (torch.tensor, torch.as_tensor, torch.asarray, torch.Tensor.new_tensor)
 _BACKWARD = (torch.Tensor.backward, torch.autograd.grad, torch.autograd.backward)
 _TYPES = {
     torch.Tensor.is_cuda.__get__: "cuda",
@@ -204,6 +205,8 @@ class _Functions(TorchFunctionMode):
             raise DeviceError(f"Expected a '{device.type}' device type for generator but found 'cpu'.")
         if function in (torch.as_tensor, torch.asarray) and isinstance(arguments[0], Tensor):
             return self._to(arguments[0], device, named.get("dtype"))
+        if device != CPU and function in _UPLOADS:
+            self._waits["upload of numbers"] += 1
         return tree_map(
             lambda leaf: _mark(leaf, device) if isinstance(leaf, Tensor) else leaf,
             function(*arguments, **named, device=CPU),
@@ -289,16 +292,19 @@ def pretended_device(
     """
     made = PretendedDevice(_whole(name))
     cuda = made.device.type == "cuda"
-    major, minor = capability
+    major, minor = (8, 0) if bfloat16 else capability
     properties = SimpleNamespace(name="NVIDIA Pretended 1", total_memory=MEMORY, major=major, minor=minor)
     answers = {
         "is_available": cuda, "device_count": count if cuda else 0, "get_device_properties": properties,
-        "is_bf16_supported": bfloat16, "empty_cache": None, "get_arch_list": list(BUILT_FOR),
+        "empty_cache": None, "get_arch_list": list(BUILT_FOR),
+        "mem_get_info": (MEMORY, MEMORY), "memory_reserved": 0, "memory_allocated": 0,
     }  # fmt: skip
     with ExitStack() as stack:
         for attribute, value in answers.items():
             stack.enter_context(patch.object(torch.cuda, attribute, lambda *_, _value=value, **__: _value))
         stack.enter_context(patch.object(torch.backends.mps, "is_available", lambda: not cuda))
+        for attribute, value in (("recommended_max_memory", MEMORY), ("current_allocated_memory", 0)):
+            stack.enter_context(patch.object(torch.mps, attribute, lambda _value=value: _value))
         stack.enter_context(patch.object(torch.version, "cuda", "12.8" if cuda else None))
         operations = _Operations(made.kernels, made.waits, fails)
         stack.enter_context(_Functions(operations, made.waits))

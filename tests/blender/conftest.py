@@ -25,8 +25,8 @@ import synthetic  # noqa: E402
 MODULE = "bl_ext.user_default.im2hands_addon"
 
 VERSION_INDEPENDENT = (
-    "test_bone_names.py", "test_environment.py", "test_real_backend.py", "test_real_footage.py", "test_take_paths.py",
-    "test_take_reader.py",
+    "test_bad_backends.py", "test_bone_names.py", "test_corrections_in_blender.py", "test_environment.py",
+    "test_real_backend.py", "test_real_footage.py", "test_setup.py", "test_take_paths.py", "test_take_reader.py",
 )  # fmt: skip
 """Tests that spend their time outside Blender: once for each version of Python, not for each version of Blender.
 
@@ -63,14 +63,33 @@ def empty_file(installed: None) -> None:
     """An empty scene, the extension enabled, default preferences."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     own = bpy.context.preferences.addons[MODULE].preferences
-    for name in ("backend", "python", "package", "takes", "environments"):
-        setattr(own, name, "")
+    for name in type(own).__annotations__:
+        own.property_unset(name)
+
+
+@pytest.fixture
+def factory_scene() -> bpy.types.Scene:
+    """The scene of a new file, with Blender's cube, light and camera; no 3D view has a camera of its own."""
+    bpy.ops.wm.read_homefile(use_factory_startup=True)
+    for area in bpy.context.window.screen.areas:  # a new file keeps the windows of the file before
+        if area.type == "VIEW_3D":
+            area.spaces.active.use_local_camera = False
+    return bpy.context.scene
 
 
 @pytest.fixture(scope="session")
 def addon(installed: None):
     """A function: ``addon("scene.camera")`` returns that module of the installed extension."""
     return lambda name: importlib.import_module(f"{MODULE}.{name}")
+
+
+@pytest.fixture
+def running(addon):
+    """The timer's module, with nothing running before and after the test."""
+    own = addon("running")
+    own.stop()
+    yield own
+    own.stop()
 
 
 @pytest.fixture

@@ -197,6 +197,7 @@ def write_take(
     version: int = 1,
     keep: bool = False,
     mirrored: bool = False,
+    changes: dict | None = None,
 ) -> Path:
     """Write a take; each frame differs from the one before.
 
@@ -228,6 +229,8 @@ def write_take(
         Whether to keep existing frame files unchanged.
     mirrored : bool
         Whether the settings say that the pictures are mirror images; ``S_keypoints_2d`` stay those of ``cam``.
+    changes : dict, optional
+        Fields of ``take.json`` in place of these.
 
     Returns
     -------
@@ -272,6 +275,7 @@ def write_take(
         "frames": records,
         "settings": {"voxel_mm": 1.7, "mirrored": mirrored},
         "provenance": {"im2hands": "test"},
+        **(changes or {}),
     }
     temporary = folder / ".take.json.tmp"
     temporary.write_text(json.dumps(take, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import bpy
+import numpy as np
 import pytest
 import synthetic
 
@@ -106,6 +107,7 @@ def test_everything_on_the_command_line_equals_the_functions(run, addon, tmp_pat
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     arguments = ["import", str(folder), "--open", str(shot), "--blend", str(tmp_path / "done.blend")]
     arguments += ["--clean-influence", "0.0", "--rotations", "XYZ", "--surfaces", "none", "--bake-to", "Character"]
+    arguments += ["--bake-offset", "2", "--bake-into", "layer", "--reduce-keys", "0.5"]
     arguments += ["--bone-map", "mixamo", "--export", str(tmp_path / "hands.glb")]
     arguments += ["--export", str(tmp_path / "hands.bvh"), "--export-surfaces", str(tmp_path / "surfaces.abc")]
     assert run(arguments) == 0
@@ -119,7 +121,8 @@ def test_everything_on_the_command_line_equals_the_functions(run, addon, tmp_pat
     assert bpy.ops.im2hands.import_take(filepath=str(folder), surfaces="NONE") == {"FINISHED"}
     bpy.data.collections["take"].im2hands_smoothing = 0.0
     bpy.context.view_layer.objects.active = bpy.data.objects["Character"]
-    assert bpy.ops.im2hands.bake_to_rig(take="take") == {"FINISHED"}
+    options = {"offset": 2, "into": "LAYER", "reduce_degrees": 0.5}
+    assert bpy.ops.im2hands.bake_to_rig(take="take", **options) == {"FINISHED"}
     assert keys_of(addon, bpy.data.objects["Character"]) == by_command
     assert bpy.ops.im2hands.export_take(take="take", filepath=str(tmp_path / "again.glb")) == {"FINISHED"}
     assert (tmp_path / "again.glb").stat().st_size == pytest.approx((tmp_path / "hands.glb").stat().st_size, rel=0.01)
@@ -131,7 +134,7 @@ def test_everything_on_the_command_line_equals_the_functions(run, addon, tmp_pat
 def keys_of(addon, thing: bpy.types.Object) -> dict:
     animation = addon("scene.animation")
     return {
-        (curve.data_path, curve.array_index): [round(float(one), 5) for one in animation.read_values(curve)[1]]
+        (curve.data_path, curve.array_index): np.round(animation.read_values(curve), 5).tolist()
         for curve in animation.curves(thing)
     }
 

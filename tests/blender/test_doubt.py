@@ -28,6 +28,15 @@ def change_records(folder: Path, **fields: dict[int, object]) -> None:
     (folder / "take.json").write_text(json.dumps(data), "utf-8")
 
 
+def put_contact(folder: Path, contact: dict[int, tuple[float, float]]) -> None:
+    """Give records the volume (ml) and the depth (mm) to which their hands lay in each other."""
+    data = json.loads((folder / "take.json").read_text("utf-8"))
+    for record in data["frames"]:
+        volume, depth = contact.get(record["index"], (0.0, 0.0))
+        record["contact"] = {"penetration_ml": volume, "deepest_mm": depth}
+    (folder / "take.json").write_text(json.dumps(data), "utf-8")
+
+
 def values(thing: bpy.types.Object, name: str, frames: range) -> list[float]:
     found = []
     for frame in frames:
@@ -81,6 +90,28 @@ def test_properties_are_conformed(api, tmp_path: Path) -> None:
     assert values(part(collection, "hand", "left"), "status", range(101, 107)) == [1, 1, 1, 2, 1, 1]
 
 
+def test_penetration_is_on_the_timeline_and_in_the_colours(addon, api, tmp_path: Path) -> None:
+    folder = animated.write(tmp_path / "take", animated.make(6, doubtful=(2,)))
+    collection, _ = api.import_take(folder)
+    assert "penetration_ml" not in part(collection, "hand", "left"), "a take of an earlier version"
+    put_contact(folder, {2: (0.1, 6.0), 3: (2.5, 3.0), 4: (0.5, 12.0), 5: (0.01, 0.5)})
+    collection, _ = api.import_take(folder)
+    doubt, markers = addon("scene.doubt"), addon("scene.markers")
+    for side in ("left", "right"):
+        hand, frames = part(collection, "hand", side), range(1, 7)
+        assert values(hand, "penetration_ml", frames) == [0.0, 0.1, 2.5, 0.5, 0.01, 0.0]
+        assert values(hand, "deepest_mm", frames) == [0.0, 6.0, 3.0, 12.0, 0.5, 0.0]
+        sure, mild, deep = (doubt.color_at(hand, frame) for frame in (1, 3, 4))
+        assert deep == doubt.color_of(0.0) != mild != sure
+    reasons = {first: reason for first, _, reason in markers.read_runs(collection)}
+    assert reasons == {2: "doubtful right, hands in each other", 4: "hands in each other"}
+    assert doubt.penetrated_around(collection, 4) == (2, 5)
+    assert doubt.penetrated_around(collection, 1) == (1, 1)
+    doubt.color_meshes(collection, True)
+    bpy.context.scene.frame_set(4)
+    assert tuple(part(collection, "hand", "left").color) == pytest.approx(doubt.color_of(0.0), abs=1e-5)
+
+
 def test_next_and_previous_doubtful_frame(api, tmp_path: Path) -> None:
     scene = bpy.context.scene
     with pytest.raises(RuntimeError, match="doubtful"):
@@ -111,7 +142,7 @@ def test_the_colours_tell_doubt(addon) -> None:
     assert len({sure, unsure, none, color_of(0.9, 2)}) == 4, "filled in"
 
 
-def test_doubt_on_the_mesh(addon, api, tmp_path: Path) -> None:
+def test_doubt_on_the_mesh(addon, api, tmp_path: Path, monkeypatch) -> None:
     doubt, shading = addon("scene.doubt"), bpy.context.screen.areas
     views = [area.spaces.active.shading for area in shading if area.type == "VIEW_3D"]
     for view in views:
@@ -132,11 +163,18 @@ def test_doubt_on_the_mesh(addon, api, tmp_path: Path) -> None:
     collection, problems = api.import_take(folder)
     assert color(3) == pytest.approx(doubt.color_of(0.9, 3)), "importing again"
     assert not any("you added" in one for one in problems)
+    assert "Surface.L 0003" not in bpy.data.objects
+    api.show_surfaces(collection)
+    assert tuple(bpy.data.objects["Surface.L 0003"].color) == pytest.approx(doubt.color_of(0.9, 3))
     collection.im2hands_colored = False
     assert color(3) == (1, 1, 1, 1) == color(1) and all(view.color_type == "RANDOM" for view in views)
     part(collection, "hand", "left").keyframe_insert("color", frame=1)
     with pytest.raises(addon("errors").InputError, match="animated"):
         doubt.color_meshes(collection, True)
+    said = []
+    monkeypatch.setattr(addon("scene.status_bar"), "_write", said.append)
+    collection.im2hands_colored = True
+    assert not collection.im2hands_colored and "animated" in said[0], "the button says so in the status bar"
 
 
 def test_the_skeleton_in_colours(addon, api, tmp_path: Path) -> None:

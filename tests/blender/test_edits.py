@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import animated
@@ -50,10 +49,10 @@ def key_by_hand(collection: bpy.types.Collection, frame: int) -> None:
 
 
 @pytest.mark.parametrize("conformed", [False, True])
-@pytest.mark.parametrize("times", [1, 2])
-def test_a_fingertip_that_was_moved_stays_where_it_was_put(api, tmp_path: Path, conformed: bool, times: int) -> None:
+def test_a_key_in_the_clean_motion_becomes_a_layer_above_the_new_one(api, tmp_path: Path, conformed: bool) -> None:
+    """The offset that the person keyed holds on its frame; the frames beside it have the new motion."""
     example = animated.make(9)
-    folder = animated.write(tmp_path / "take", example, kind="video")
+    folder = animated.write(tmp_path / "take", example, kind="video", surfaces=False)
     collection, _ = api.import_take(folder)
     frame = 5
     if conformed:
@@ -62,20 +61,195 @@ def test_a_fingertip_that_was_moved_stays_where_it_was_put(api, tmp_path: Path, 
     before = tip(collection, frame)
     key_by_hand(collection, frame)
     pose = rig_of(collection).pose.bones[BONE].rotation_quaternion.copy()
-    assert np.linalg.norm(tip(collection, frame) - before) > 0.005
-    other = smoothed_again(example)
-    animated.write(folder, other, kind="video")
-    for _ in range(times):
+    edited = tip(collection, frame)
+    assert np.linalg.norm(edited - before) > 0.005
+    for _ in range(2):
         collection, problems = api.import_take(folder)
         told = " ".join(problems)
         assert f"frames 5 ({BONE})" in told and "left hand were kept" in told and "right" not in told
+        assert "Check frames" not in told, "nothing moved below"
+    assert np.linalg.norm(tip(collection, frame) - edited) < NEAR, "the same motion below: the pose is the same"
+    assert abs(rig_of(collection).pose.bones[BONE].rotation_quaternion.dot(pose)) > 1 - 1e-6
+    other = smoothed_again(example)
+    animated.write(folder, other, kind="video", surfaces=False)
+    collection, _ = api.import_take(folder)
     tip(collection, frame)
-    kept = rig_of(collection).pose.bones[BONE].rotation_quaternion
-    assert abs(kept.dot(pose)) > 1 - 1e-6, "the key is there and effective"
+    kept = rig_of(collection).pose.bones[BONE].rotation_quaternion.copy()
     if not conformed:
-        fresh, _ = api.import_take(animated.write(tmp_path / "fresh", other, kind="video"))
+        fresh, _ = api.import_take(animated.write(tmp_path / "fresh", other, kind="video", surfaces=False))
         for near in (3, 4, 6, 7):
             assert np.linalg.norm(tip(collection, near) - tip(fresh, near)) < NEAR, "other frames have the new motion"
+        tip(fresh, frame)
+        below = rig_of(fresh).pose.bones[BONE].rotation_quaternion
+        assert abs(kept.dot(below @ Quaternion((1, 0, 0), 1.2))) > 1 - 1e-5, "the same turn over the new motion"
+
+
+def moved_again(example: animated.Example, by_mm: float) -> animated.Example:
+    """The same take, its left hand from frame 6 on elsewhere."""
+    other = animated.make(len(example.frames))
+    other.hands["left"].layers[""]["root"][5:, 0] += by_mm / 1000
+    return other
+
+
+def test_a_layer_above_the_clean_motion_stays_and_names_what_moved_below(api, addon, tmp_path: Path) -> None:
+    """The person's action stays as it is, curved keys and properties of their own included."""
+    example = animated.make(9)
+    folder = animated.write(tmp_path / "take", example, surfaces=False)
+    collection, _ = api.import_take(folder)
+    api.set_smoothing(collection, 0.4)
+    seen = {frame: tip(collection, frame) for frame in range(1, 10)}
+    assert bpy.ops.im2hands.edit_above_clean(take=collection.name) == {"FINISHED"}
+    assert api.smoothing(collection) == pytest.approx(0.4)
+    for frame, place in seen.items():
+        assert np.linalg.norm(tip(collection, frame) - place) < NEAR, "lifting changes nothing"
+    api.set_smoothing(collection, 1.0)
+    rig = rig_of(collection)
+    for frame in (3, 7, 5):
+        bpy.context.scene.frame_set(frame)
+        bone = rig.pose.bones[BONE]
+        if frame == 5:
+            bone.rotation_quaternion = bone.rotation_quaternion @ Quaternion((1, 0, 0), 1.2)
+        bone.keyframe_insert("rotation_quaternion", frame=frame)
+    rig["mine"] = 1.0
+    rig.keyframe_insert('["mine"]', frame=2)
+    action = rig.animation_data.action
+    curve = next(one for one in addon("scene.animation").curves(rig) if BONE in one.data_path)
+    curve.keyframe_points[1].interpolation = "BEZIER"
+    seen = {frame: tip(collection, frame) for frame in range(1, 10)}
+    for far, names in ((4.0, ""), (12.0, "Check frames 6 of the left hand"), (12.0, "")):
+        animated.write(folder, moved_again(example, far), surfaces=False)
+        collection, problems = api.import_take(folder)
+        told = " ".join(problems)
+        assert f"frames 4-6 ({BONE})" in told
+        assert names in told and ("by up to 8 mm" in told) == ("Check frames" in told) == bool(names)
+        rig = rig_of(collection)
+        assert rig.animation_data.action == action and action.users == 1 and not action.use_fake_user
+        for frame in range(1, 6):
+            assert np.linalg.norm(tip(collection, frame) - seen[frame]) < NEAR
+    kept = next(one for one in addon("scene.animation").curves(rig) if BONE in one.data_path)
+    assert kept.keyframe_points[1].interpolation == "BEZIER"
+    api.remove_take(collection)
+    assert not bpy.data.actions
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_layer_of_a_take_that_was_placed_in_time(api, addon, tmp_path: Path, step: int) -> None:
+    """Its keys stay on their scene frames, whichever way the motion is brought in again."""
+    example = animated.make(9, step=step)
+    folder = animated.write(tmp_path / "take", example, kind="video", step=step, surfaces=False)
+    collection, _ = api.import_take(folder)
+    api.set_smoothing(collection, 0.5)  # the raw motion counts too
+    api.edit_above_clean(collection)
+    for side in ("left", "right"):
+        assert addon("scene.layers").is_lifted(rig_of(collection, side))
+    before = tip(collection, 5)
+    api.start_at(collection, 1001)
+    assert np.linalg.norm(tip(collection, 1005) - before) < NEAR, "the strips of both motions moved along"
+    key_by_hand(collection, 1005)
+    curve = next(one for one in addon("scene.animation").curves(rig_of(collection)) if BONE in one.data_path)
+    for frame in (1004, 1006):
+        for one in addon("scene.animation").curves(rig_of(collection)):
+            neutral = 1.0 if one.array_index == 0 else 0.0
+            one.keyframe_points.insert(frame, neutral)
+    seen = {frame: tip(collection, frame) for frame in (1001, 1004, 1005, 1006, 1009)}
+    for bring_in in (
+        lambda: api.import_take(folder)[1],
+        lambda: addon("scene.importer").TakeImporter(folder).replace_frames([]) and [],
+        lambda: api.import_take(folder)[1],
+    ):
+        told = " ".join(bring_in())
+        assert not told or f"frames 5 ({BONE})" in told
+        collection = bpy.data.collections["take"]
+        for frame, place in seen.items():
+            assert np.linalg.norm(tip(collection, frame) - place) < NEAR
+    curve = next(one for one in addon("scene.animation").curves(rig_of(collection)) if BONE in one.data_path)
+    assert [point.co[0] for point in curve.keyframe_points] == [1004, 1005, 1006]
+
+
+def test_the_active_rig_stays_active(api, tmp_path: Path) -> None:
+    folder = animated.write(tmp_path / "take", animated.make(2), surfaces=False)
+    collection, _ = api.import_take(folder)
+    layer = bpy.context.view_layer
+    layer.objects.active = rig_of(collection, "right")
+    collection, _ = api.import_take(folder)
+    assert layer.objects.active == rig_of(collection, "right") and layer.objects.active.select_get()
+
+
+def test_names_of_layers_already_taken(api, tmp_path: Path) -> None:
+    """A person's own actions and tracks of the same names are not confused with those of the add-on."""
+    folder = animated.write(tmp_path / "take", animated.make(4), surfaces=False)
+    collection, _ = api.import_take(folder)
+    taken = {bpy.data.actions.new(name) for name in ("take Edits Rig.L", "take Clean Rig.L", "Rig.LAction")}
+    rig = rig_of(collection)
+    for name in ("Clean", "Edits", "Raw"):
+        rig.animation_data.nla_tracks.new().name = name
+    for action in taken:
+        action.use_fake_user = True
+    api.edit_above_clean(collection)
+    key_by_hand(collection, 2)
+    seen = tip(collection, 2)
+    for _ in range(2):
+        collection, _ = api.import_take(folder)
+        assert np.linalg.norm(tip(collection, 2) - seen) < NEAR
+    assert taken < set(bpy.data.actions) and rig_of(collection).animation_data.action not in taken
+    assert len(rig_of(collection).animation_data.nla_tracks) == 5
+
+
+def test_a_rig_with_bones_missing(api, tmp_path: Path) -> None:
+    """A bone that the person deleted comes back; the keys of the others stay."""
+    folder = animated.write(tmp_path / "take", animated.make(4), surfaces=False)
+    collection, _ = api.import_take(folder)
+    api.edit_above_clean(collection)
+    key_by_hand(collection, 2)
+    rig = rig_of(collection)
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    rig.data.edit_bones.remove(rig.data.edit_bones["f_pinky.01.L"])
+    bpy.ops.object.mode_set(mode="OBJECT")
+    seen = tip(collection, 2)
+    collection, problems = api.import_take(folder)
+    assert np.linalg.norm(tip(collection, 2) - seen) < NEAR and BONE in " ".join(problems)
+    assert "f_pinky.01.L" in rig_of(collection).pose.bones
+
+
+def test_a_layer_is_converted_with_the_motion_below(api, tmp_path: Path) -> None:
+    """To Euler and back leaves the pose on the keys as it is, and an import keeps the rotation mode of a layer."""
+    folder = animated.write(tmp_path / "take", animated.make(6), surfaces=False)
+    collection, _ = api.import_take(folder)
+    api.edit_above_clean(collection)
+    key_by_hand(collection, 3)
+    seen = {frame: tip(collection, frame) for frame in (1, 3, 5)}
+    for mode in ("XYZ", "QUATERNION", "ZYX"):
+        api.set_rotation_mode(collection, mode)
+        assert np.linalg.norm(tip(collection, 3) - seen[3]) < NEAR
+    collection, _ = api.import_take(folder)
+    assert rig_of(collection).pose.bones[BONE].rotation_mode == "ZYX"
+    assert np.linalg.norm(tip(collection, 3) - seen[3]) < NEAR
+
+
+def test_keys_in_both_layers_and_in_tweak_mode(api, addon, tmp_path: Path) -> None:
+    """A person may also open the strip of the clean motion and key in it."""
+    folder = animated.write(tmp_path / "take", animated.make(6), surfaces=False)
+    collection, _ = api.import_take(folder)
+    api.edit_above_clean(collection)
+    key_by_hand(collection, 3)
+    rig = rig_of(collection)
+    clean = addon("scene.layers").clean_action(rig)
+    for curve in addon("scene.animation").action_curves(clean):
+        if "f_index.01.L" in curve.data_path:
+            curve.keyframe_points[3].co.y += 0.1
+            curve.update()
+    seen = {frame: tip(collection, frame) for frame in range(1, 7)}
+    rig.animation_data.use_tweak_mode = True
+    for _ in range(2):
+        collection, problems = api.import_take(folder)
+        told = " ".join(problems)
+        assert BONE in told and "f_index.01.L" in told
+        for frame, place in seen.items():
+            assert np.linalg.norm(tip(collection, frame) - place) < 2e-4
+    count = len(bpy.data.actions)
+    api.import_take(folder)
+    assert len(bpy.data.actions) == count
 
 
 def test_nothing_is_told_of_a_take_that_nobody_changed(api, tmp_path: Path) -> None:
@@ -124,131 +298,3 @@ def test_deleted_keys_and_moved_roots(api, addon, tmp_path: Path) -> None:
     collection, problems = api.import_take(folder)
     np.testing.assert_allclose([tip(collection, frame) for frame in range(1, 10)], wanted, atol=1e-4)
     assert "forearm.L" in " ".join(problems)
-
-
-def test_own_curves_tracks_and_poses(api, addon, tmp_path: Path) -> None:
-    folder = animated.write(tmp_path / "take", animated.make(6))
-    collection, _ = api.import_take(folder)
-    rig = rig_of(collection)
-    bone = rig.pose.bones["palm.01.L"]
-    for frame, size in ((1, 1.0), (6, 2.0)):
-        bone.scale = (size, size, size)
-        bone.keyframe_insert("scale", frame=frame)
-    rig.pose.bones["palm.02.L"].scale = (1.5, 1.5, 1.5)
-    own = addon("scene.animation").new_action(rig, "waving")
-    addon("scene.animation").write_values(
-        own, "location", addon("scene.animation").Keys(np.array([1, 6])), np.zeros((2, 3))
-    )
-    addon("scene.animation").put_below(rig, own, "mine")
-    collection, problems = api.import_take(folder)
-    rig = rig_of(collection)
-    bpy.context.scene.frame_set(6)
-    assert rig.pose.bones["palm.01.L"].scale[0] == pytest.approx(2.0)
-    assert rig.pose.bones["palm.02.L"].scale[0] == pytest.approx(1.5)
-    assert [track.name for track in rig.animation_data.nla_tracks] == ["Raw", "mine"]
-    assert rig.animation_data.nla_tracks["mine"].strips[0].action == own and own.users == 1
-    told = " ".join(problems)
-    assert "mine" in told and "scale" in told
-    count = len(bpy.data.actions)
-    api.import_take(folder)
-    assert len(bpy.data.actions) == count
-
-
-def test_what_does_not_fit_is_kept_as_a_muted_track(api, tmp_path: Path) -> None:
-    folder = animated.write(tmp_path / "take", animated.make(6))
-    collection, _ = api.import_take(folder)
-    keys = part(collection, "hand", "left").data.shape_keys
-    block = keys.key_blocks[2]
-    block.value = 0.7
-    block.keyframe_insert("value", frame=3)
-    for _ in range(2):
-        collection, problems = api.import_take(folder)
-        keys = part(collection, "hand", "left").data.shape_keys
-        assert "Before re-run" in " ".join(problems)
-        track = keys.animation_data.nla_tracks["Before re-run"]
-        assert track.mute and track.strips[0].action.users == 1
-        kept = {one.data_path: one for one in _curves(track.strips[0].action)}
-        assert kept[block_path(keys, 2)].evaluate(3) == pytest.approx(0.7)
-    assert len(keys.animation_data.nla_tracks) == 2
-    api.remove_take(collection)
-    assert not bpy.data.actions
-
-
-def _curves(action: bpy.types.Action) -> list[bpy.types.FCurve]:
-    if hasattr(action, "slots"):
-        return list(action.layers[0].strips[0].channelbag(action.slots[0]).fcurves)
-    return list(action.fcurves)
-
-
-def block_path(keys: bpy.types.Key, number: int) -> str:
-    return keys.key_blocks[number].path_from_id("value")
-
-
-def test_a_take_without_clean_hands_keeps_the_action(api, tmp_path: Path) -> None:
-    """Also after a re-run that left the clean phase out, or whose files are damaged."""
-    folder = animated.write(tmp_path / "take", animated.make(6))
-    collection, _ = api.import_take(folder)
-    key_by_hand(collection, 4)
-    name = rig_of(collection).animation_data.action.name
-    (folder / "motion.npz").write_bytes(b"damaged")
-    _, problems = api.import_take(folder)
-    action = bpy.data.actions[name]
-    assert action.use_fake_user and name in " ".join(problems)
-
-
-def test_a_job_keeps_and_tells(addon, api, fake_backend, photo: Path, tmp_path: Path) -> None:
-    """What the importer tells is among the warnings of a reconstruction."""
-    folder = animated.write(tmp_path / "take", animated.make(6))
-    collection, _ = api.import_take(folder)
-    key_by_hand(collection, 4)
-    importer = addon("scene.importer").TakeImporter(folder)
-    importer.add_frames([1, 2])
-    importer.finish()
-    assert any("were kept in the new motion" in one for one in importer.problems)
-    assert json.loads(collection["im2hands_clean"])
-
-
-def test_keys_on_the_camera_stay(api, tmp_path: Path) -> None:
-    folder = animated.write(tmp_path / "take", animated.make(3))
-    collection, _ = api.import_take(folder)
-    camera = next(one for one in collection.all_objects if one.type == "CAMERA")
-    camera.data.dof.focus_distance = 0.5
-    camera.data.dof.keyframe_insert("focus_distance", frame=1)
-    api.import_take(folder)
-    assert [one.data_path for one in _curves(camera.data.animation_data.action)] == ["dof.focus_distance"]
-
-
-def test_what_was_added_to_a_hand_stays(api, addon, tmp_path: Path) -> None:
-    """Materials, modifiers, constraints, drivers, keys of the mesh and places of the objects are no motion."""
-    folder = animated.write(tmp_path / "take", animated.make(6))
-    collection, _ = api.import_take(folder)
-    parts = addon("scene.clean")
-    other = bpy.data.objects.new("target", None)
-    for _ in range(2):
-        rig, mesh = parts.rigs(collection)["right"], parts.meshes(collection)["right"]
-        if not any(one.type == "SUBSURF" for one in mesh.modifiers):
-            mesh.data.materials[0] = bpy.data.materials.new("skin")
-            mesh.modifiers.new("Smooth", "SUBSURF").levels = 3
-            mesh.pass_index = 1
-            mesh.keyframe_insert("pass_index", frame=2)
-            rig.location = (0.0, 0.0, 2.0)
-            follow = rig.constraints.new("COPY_ROTATION")
-            follow.target, follow.influence = other, 0.25
-            bone = rig.pose.bones["hand.R"]
-            bone.constraints.new("COPY_LOCATION").target = parts.rigs(collection)["left"]
-            bone.driver_add("scale", 0).driver.expression = "1.5"
-        collection, told = api.import_take(folder)
-        rig, mesh = parts.rigs(collection)["right"], parts.meshes(collection)["right"]
-        assert [one.name for one in mesh.data.materials] == ["skin"]
-        assert [one.type for one in mesh.modifiers] == ["ARMATURE", "SUBSURF"] and mesh.modifiers["Smooth"].levels == 3
-        curves = addon("scene.animation").curves(mesh)
-        assert {one.data_path for one in curves} >= {"pass_index"}
-        assert rig.location.z == 2.0
-        (follow,) = rig.constraints
-        assert (follow.target, follow.influence) == (other, 0.25)
-        (place,) = rig.pose.bones["hand.R"].constraints
-        assert place.target == parts.rigs(collection)["left"]
-        assert [one.driver.expression for one in rig.animation_data.drivers] == ["1.5"]
-        text = " ".join(told)
-        assert all(name in text for name in ("right", "skin", "Smooth", "Copy Rotation", "pass_index", "drivers"))
-        assert "left hand" not in text and "Im2Hands Drivers" not in bpy.data.objects

@@ -77,9 +77,9 @@ def test_missing_or_wrongly_named(environment, addon, tmp_path: Path) -> None:
     error = addon("errors").BackendError
     with pytest.raises(error, match=r"not installed.*Preferences"):
         environment.find("", tmp_path, {"PATH": str(tmp_path)})
-    with pytest.raises(error, match="preferences is not there"):
+    with pytest.raises(error, match=r"preferences is not there.*clear \"Backend\""):
         environment.find(str(tmp_path / "gone"), None, {})
-    with pytest.raises(error, match="IM2HANDS_BACKEND is not there"):
+    with pytest.raises(error, match=r"IM2HANDS_BACKEND is not there.*clear this variable"):
         environment.find("", None, {"IM2HANDS_BACKEND": str(tmp_path / "gone")})
 
 
@@ -178,6 +178,22 @@ def test_installation_for_the_gpu(task, tmp_path: Path) -> None:
     python, log = fake_python(tmp_path)
     run(task.installation(tmp_path / "own", python, tmp_path / "im2hands.whl", None, "GPU"))
     assert "+cpu" not in log.read_text()
+
+
+def test_installation_for_an_old_card(environment, task, tmp_path: Path, monkeypatch) -> None:
+    """The build is chosen by what nvidia-smi says of card and driver; the steps say why."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\ntest $# = 2 && echo 'Tesla V100, 7.0, 580.65.06'\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(environment.shutil, "which", lambda name, **_: str(tool) if name == "nvidia-smi" else None)
+    python, log = fake_python(tmp_path, cpu=1)
+    constraints = tmp_path / "constraints.txt"
+    started = task.installation(tmp_path / "own", python, tmp_path / "im2hands.whl", constraints, "AUTO")
+    titles = [step.title for step in started.steps]
+    assert any("cu126" in title and "Tesla V100 is too old for newer CUDA" in title for title in titles)
+    run(started)
+    asked = log.read_text().splitlines()
+    assert "torch==2.13.0+cu126" in asked[1] and f"-c {constraints} --torch-backend cu126 torch==2.13.0" in asked[3]
 
 
 @pytest.mark.parametrize("number", [None, 1, 9])
@@ -326,25 +342,25 @@ def test_a_pointer_to_no_environment_is_ignored(own_environments, tmp_path: Path
     assert own_environments.current(base) == base
 
 
-def test_check(task, fake_backend) -> None:
+def test_check(task, environment, fake_backend) -> None:
     for behaviour, ok in (("good", True), ("slow", False)):
-        started = task.check(Path(fake_backend(behaviour)))
+        started = task.check(environment.find(fake_backend(behaviour)))
         run(started)
         found = task.check_findings(started)
         assert [finding.ok for finding in found] == ([True] * 3 if ok else [False, False, True])
         assert "weights: part_occupancy Fetch them." in [finding.text for finding in found]
 
 
-def test_check_of_something_else(task, addon, fake_backend, tmp_path: Path) -> None:
+def test_check_of_something_else(task, environment, addon, fake_backend, tmp_path: Path) -> None:
     for python in (fake_backend("missing"), "/bin/echo", str(tmp_path / "gone")):
-        started = task.check(Path(python))
+        started = task.check(environment.Found(Path(python), "here"))
         run(started)
         with pytest.raises(addon("errors").BackendError):
             task.check_findings(started)
 
 
 def test_check_of_the_real_backend(task, environment, real_backend: str) -> None:
-    started = task.check(environment.python_in(real_backend))
+    started = task.check(environment.find(real_backend))
     end = time.monotonic() + 180
     while not started.has_ended and time.monotonic() < end:
         started.poll()

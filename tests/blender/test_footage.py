@@ -142,6 +142,14 @@ def test_importing_again_keeps_one_picture(addon, tmp_path: Path) -> None:
     assert len(bpy.data.images) == 2
 
 
+def test_importing_again_shows_what_the_file_has_now(addon, tmp_path: Path) -> None:
+    images = write_pictures(tmp_path, {1: "photo.png"})
+    folder = synthetic.write_take(tmp_path / "take", {1: ("left",)}, images=images)
+    before = list(import_camera(addon, folder)[0].background_images[0].image.pixels)
+    synthetic.write_png(tmp_path / "photo.png", synthetic.picture(160, 120, seed=2))
+    assert list(import_camera(addon, folder)[0].background_images[0].image.pixels) != before
+
+
 def test_clip(addon, tmp_path: Path) -> None:
     clip = tmp_path / "clip Ü.avi"
     synthetic.write_avi(clip, [np.full((48, 64, 3), 20 * frame, np.uint8) for frame in range(1, 9)])

@@ -69,6 +69,17 @@ class Layout:
         self.seen.operators.append(identifier)
         return OperatorProperties(getattr(getattr(bpy.ops, module), name).get_rna_type())
 
+    def menu(self, name: str, *, text: str | None = None, icon: str = "NONE") -> None:
+        assert icon in ICONS, icon
+        getattr(bpy.types, name).draw(SimpleNamespace(layout=self), bpy.context)
+
+    def separator(self) -> None:
+        pass
+
+    def prop_search(self, data: object, name: str, search: object, property: str, *, text: str = "") -> None:
+        assert property in search.bl_rna.properties
+        self.prop(data, name, text=text)
+
     def progress(self, *, factor: float, text: str = "") -> None:
         assert 0.0 <= factor <= 1.0
         self.seen.progress.append(text)
@@ -84,7 +95,8 @@ def draw(panel: str) -> SimpleNamespace:
 def draw_preferences(addon) -> SimpleNamespace:
     layout = Layout()
     own = bpy.context.preferences.addons[MODULE].preferences
-    fields = {name: getattr(own, name) for name in ("backend", "python", "package", "compute", "takes", "environments")}
+    names = [one.identifier for one in own.bl_rna.properties if one.identifier in type(own).__annotations__]
+    fields = {name: getattr(own, name) for name in names}
     stand_in = SimpleNamespace(layout=layout, bl_rna=own.bl_rna, **fields)
     addon("preferences").Im2HandsPreferences.draw(stand_in, bpy.context)
     return layout.seen
@@ -154,7 +166,7 @@ def test_options(keypoints: str, camera: str) -> None:
     settings = bpy.context.scene.im2hands
     settings.use_range, settings.keypoints, settings.camera = True, keypoints, camera
     shown = draw("VIEW3D_PT_im2hands_options").properties
-    assert {"frame_start", "frame_end", "step", "voxel_mm"} <= set(shown)
+    assert {"frame_start", "frame_end", "step"} <= set(shown)
     assert ("keypoints_file" in shown) == (keypoints == "file")
     assert ("hands" in shown) == (keypoints != "file") == ("mirrored" in shown)
     wanted = {"focal": "focal_px", "fov": "fov", "file": "camera_file"}
@@ -197,7 +209,7 @@ def test_backend_is_looked_for_again(
     backend = fake_backend("good")
     environment = addon("process.environment")
     if event == "check_end":
-        started = addon("process.task").check(environment.python_in(backend))
+        started = addon("process.task").check(environment.find(backend))
     elif event == "job_end":
         started = addon("api").start(photo, tmp_path / "take", backend=backend)
     monkeypatch.setenv("IM2HANDS_BACKEND", backend)
@@ -243,7 +255,7 @@ def test_a_job_that_is_cancelled(addon, fake_backend, photo: Path, tmp_path: Pat
         addon("running")._tick()
         time.sleep(0.02)
     assert bpy.ops.im2hands.cancel_reconstruction() == {"FINISHED"}
-    assert "Ending" in draw(PANELS[0]).texts
+    assert "Ending: what is done is rigged" in " ".join(draw(PANELS[0]).texts)
     follow_to_the_end(addon, started)
     assert any(text.startswith("Ended early: ") for text in draw(PANELS[0]).texts)
     assert bpy.data.collections["take"].all_objects
@@ -294,13 +306,16 @@ def test_preferences(addon, fake_backend) -> None:
     assert bpy.ops.im2hands.check_backend() == {"FINISHED"}
     assert any("Checking" in text for text in draw_preferences(addon).texts)
     follow_to_the_end(addon, addon("running").task())
+    assert "3 of 3 are in order" in draw_preferences(addon).texts
+    bpy.context.preferences.addons[MODULE].preferences.show_all = True
     assert "Python: 3.12" in draw_preferences(addon).texts
+    assert bpy.ops.im2hands.copy_findings() == {"FINISHED"}
 
 
 def test_installing_needs_permission_to_go_online(addon) -> None:
     assert not bpy.app.online_access
     assert not bpy.ops.im2hands.install_backend.poll()
-    assert any("Allow Online Access" in text for text in draw_preferences(addon).texts)
+    assert "Allow Online Access" in " ".join(draw_preferences(addon).texts)
 
 
 def test_import_menu(addon) -> None:
@@ -313,7 +328,7 @@ def test_takes_in_the_sidebar(addon, tmp_path: Path) -> None:
     collection, _ = addon("api").import_take(animated.write(tmp_path / "take", animated.make(2)))
     shown = draw(PANELS[2])
     assert "im2hands_smoothing" in shown.properties
-    names = ("remove_take", "show_surfaces", "set_rotation_mode", "export_take", "bake_to_rig")
+    names = ("remove_take", "show_surfaces", "set_rotation_mode", "export_take")
     assert {f"im2hands.{name}" for name in names} <= set(shown.operators)
     assert bpy.ops.im2hands.set_rotation_mode(take="take", mode="XYZ") == {"FINISHED"}
     assert {bone.rotation_mode for bone in part(collection, "rig", "left").pose.bones} == {"XYZ"}
@@ -342,8 +357,30 @@ def test_every_option_of_the_table_is_offered(addon) -> None:
     parser = argparse.ArgumentParser()
     addon("process.options").add_arguments(parser)
     assert parser.parse_args(["--device", "cuda:1"]).device == "cuda:1"  # more than the sidebar offers
-    assert vars(parser.parse_args([])) == {name: option.default for name, option in table.items()}
-    assert vars(addon("process.options").Options()) == {name: option.default for name, option in table.items()}
+    assert vars(parser.parse_args([])) == {name: option.open_default for name, option in table.items()}
+    assert vars(addon("process.options").Options()) == {name: option.open_default for name, option in table.items()}
+
+
+def test_quality_in_place_of_its_parts(addon) -> None:
+    properties, settings = addon("properties"), bpy.context.scene.im2hands
+    assert "quality" in draw(PANELS[0]).properties
+    parts = {"refine", "voxel_mm", "template_density"}
+    assert not parts & set(draw("VIEW3D_PT_im2hands_options").properties)
+    advanced = "VIEW3D_PT_im2hands_advanced"
+    assert parts <= set(draw(advanced).properties)
+    settings.quality, settings.refine, settings.voxel_mm = "draft", False, 3.0
+    try:
+        given = properties.options_of(settings)
+        assert given["quality"] == "draft" and not {"stage", "voxel_mm", "template_density"} & set(given)
+        settings.use_advanced = True
+        assert parts & set(draw(advanced).properties) == {"template_density"}  # a draft has no surfaces
+        assert "stage" not in properties.options_of(settings)
+        settings.quality = "fine"
+        given = properties.options_of(settings)
+        assert (given["quality"], given["stage"], given["voxel_mm"]) == ("fine", "keypoints", 3.0)
+    finally:
+        for name in ("quality", "refine", "voxel_mm", "use_advanced"):
+            settings.property_unset(name)
 
 
 def test_an_active_armature_can_give_its_keypoints(addon) -> None:

@@ -36,7 +36,8 @@ def make_job(addon, tmp_path: Path, photo: Path):
 
     def make(python: str, clock=time.monotonic, **options: object):
         module = addon("process.job")
-        job = module.Job(Path(python), [str(photo)], tmp_path / "take", module.Options(**options), "test", clock)
+        found = addon("process.environment").Found(Path(python), "here")
+        job = module.Job(found, [str(photo)], str(tmp_path / "take"), module.Options(**options), "test", clock)
         made.append(job)
         return job
 
@@ -84,18 +85,22 @@ def test_from_start_to_end(make_job, fake_backend) -> None:
 
 def test_progress_in_words(addon) -> None:
     progress = addon("process.job").Progress
-    assert progress("surfaces", 3, 12, 75.2).text == "Building the surfaces, 3 of 12, 1 min 15 s left"
+    assert progress("surfaces", 3, 12, 75.2).text == "Building the surfaces, 3 of 12, about a minute left"
     assert progress("keypoints", 0, 0, None).text == "Finding the hands"
-    assert progress("dreaming", 1, 2, 7322).text == "dreaming, 1 of 2, 2 h 02 min left"
-    assert (progress("open", 5, 4).fraction, progress("open", 0, 0).fraction) == (1.0, 0.0)
+    assert progress("dreaming", 1, 2, 7322).text == "dreaming, 1 of 2, about 2 hours left"
+    seconds = {3: "a few seconds", 21: "about 20 seconds", 160: "about 3 minutes", 3600: "about 1 hour"}
+    seconds |= {4000: "about 1 hour 5 minutes"}
+    assert {one: progress("clean", 1, 2, one).text for one in seconds} == {
+        one: f"Cleaning the motion, 1 of 2, {words} left" for one, words in seconds.items()
+    }
 
 
 def test_options_on_the_wire(addon) -> None:
     options = addon("process.options").Options
     table = addon("process.options").OPTIONS
     sent = options().to_dict()
-    assert sent == {name: option.default for name, option in table.items() if option.default is not None}
-    assert sent["voxel_mm"] == 1.7 and "frames" not in sent
+    assert sent == {name: one.open_default for name, one in table.items() if one.open_default is not None}
+    assert sent["quality"] == "standard" and not {"voxel_mm", "frames"} & set(sent)  # quality chooses the voxels
     assert options(frames="1-3", fov=50.0, hands="both").to_dict().items() >= {
         ("frames", "1-3"), ("fov", 50.0), ("hands", "both")}  # fmt: skip
     line = addon("process.messages").encode({"type": "x", "path": "手\n"})
@@ -144,7 +149,11 @@ def test_a_backend_that_does_not_cancel_is_killed(make_job, fake_backend) -> Non
     clock = Clock()
     job = make_job(fake_backend("stubborn", 1000), clock)
     poll_until(job, lambda: len(job.frames) >= 1)
-    job.cancel()
+    job.cancel()  # what is done would be rigged, which may take long
+    clock.now += 20.0
+    job.poll()
+    assert job.state == "cancelling"
+    job.cancel(at_once=True)
     clock.now += 4.0
     job.poll()
     assert job.state == "cancelling"

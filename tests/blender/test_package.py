@@ -27,8 +27,11 @@ VERSION_CHECK = re.compile(
     r"bpy\.app\.version\b|\bhasattr\(|\.slots\b|action_slot|[cC]hannelbag|use_nodes|\.id_root|BLENDER_EEVEE"
 )
 ROOMS = (
-    "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "api", "running",
-    "properties", "preferences", "operators", "panels", "command_line", "__init__",
+    "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "rebuilding",
+    "recleaning", "reconstruction_api", "edits_api", "motion_api", "pins_api", "api", "bake_settings",
+    "take_properties", "properties", "recent", "waiting", "live_bake", "watching", "running", "planned", "setup_view",
+    "preferences", "operators", "presets", "keymap", "manual_links", "skeleton_overlay", "edit_panel", "motion_panel",
+    "bake_panel", "take_panel", "panels", "command_line", "__init__",
 )  # fmt: skip
 """Lowest first. A module imports only from its own room and from rooms below it."""
 SEPARATE = {
@@ -38,7 +41,18 @@ SEPARATE = {
     "scene": {"process"},
 }
 """Exceptions: rooms below that a room must not import. ``locations`` needs bpy; takes and processes are separate."""
-BLENDER = {"blf", "bpy", "bpy_extras", "mathutils", "addon_utils"}
+BLENDER = {
+    "bl_operators",
+    "bl_ui",
+    "blf",
+    "bmesh",
+    "bpy",
+    "bpy_extras",
+    "gpu",
+    "gpu_extras",
+    "mathutils",
+    "addon_utils",
+}
 PACKAGES: dict[str, set[str]] = {
     "errors": set(),
     "person_path": set(),

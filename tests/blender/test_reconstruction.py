@@ -101,7 +101,7 @@ def test_operator_reports_and_raises_nothing_else(fake_backend, photo: Path, tmp
     own = bpy.context.preferences.addons[MODULE].preferences
     own.backend = str(tmp_path / "nowhere")
     settings.source = str(photo)
-    with pytest.raises(RuntimeError, match=r"is not there.*Install the backend in Preferences"):
+    with pytest.raises(RuntimeError, match=r'is not there.*Correct or clear "Backend".*Preferences'):
         bpy.ops.im2hands.reconstruct()
     own.backend = fake_backend("missing")
     with pytest.raises(RuntimeError, match="im2hands is not installed in the Python"):
@@ -125,11 +125,11 @@ def test_the_settings_reach_the_backend(addon, tmp_path: Path) -> None:
     settings = bpy.context.scene.im2hands
     table = addon("process.options").OPTIONS
     shown = {name: option.default for name, option in table.items() if option.label and not option.exclusive}
-    assert properties.options_of(settings) == shown
+    assert properties.options_of(settings) == {name: shown[name] for name in shown if not table[name].advanced}
     settings.use_range, settings.frame_start, settings.frame_end, settings.step = True, 5, 20, 3
     settings.keypoints, settings.keypoints_file = "file", str(tmp_path / "k.json")
     settings.camera, settings.fov, settings.mirrored = "fov", 50.0, True
-    settings.refine = False
+    settings.refine, settings.use_advanced = False, True
     said = properties.options_of(settings)
     assert said["frames"] == "5-20" and said["step"] == 3 and said["fov"] == 50.0
     assert said["mirrored"] is True and said["stage"] == "keypoints"

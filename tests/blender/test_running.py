@@ -11,14 +11,6 @@ import pytest
 from test_interface import PANELS, draw, draw_preferences, follow_to_the_end
 
 
-@pytest.fixture
-def running(addon):
-    own = addon("running")
-    own.stop()
-    yield own
-    own.stop()
-
-
 def tick(running, until) -> None:
     end = time.monotonic() + 60
     while not until():
@@ -44,7 +36,7 @@ def test_any_error_in_the_timer_ends_the_job_in_words(
         "job": (started.job, "poll"),
         "importer": (started._importer, "add_frames"),
         "finish": (started._importer, "finish"),
-        "redraw": (running, "_redraw"),
+        "redraw": (running, "_redraw_changes"),
     }[place]
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, broken)
@@ -66,7 +58,7 @@ def test_an_error_in_a_task_ends_it_in_words(addon, running, fake_backend, monke
     def broken() -> None:
         raise Unforeseen("out of luck")
 
-    started = addon("process.task").check(Path(fake_backend("good")))
+    started = addon("process.task").check(addon("process.environment").find(fake_backend("good")))
     monkeypatch.setattr(started, "poll", broken)
     follow_to_the_end(addon, started)
     assert started.has_ended and not running.is_working()
@@ -152,6 +144,29 @@ def test_the_file_counts_as_changed_while_frames_arrive(
     running.cancel()
 
 
-def test_an_undo_step_makes_blender_ask_before_it_closes(running) -> None:
-    running._push_undo("Im2Hands")
-    assert bpy.data.is_dirty
+def test_a_job_is_one_undo_step(addon, running, fake_backend, photo: Path, tmp_path: Path) -> None:
+    """Its steps replace one another, which also makes Blender ask before it closes. Another job has its own."""
+    bpy.context.preferences.edit.use_global_undo = True
+    bpy.ops.ed.undo_push(message="before")
+    for number, take in enumerate(("one", "two")):
+        started = addon("api").start(photo, tmp_path / take, backend=fake_backend("good", 2))
+        running.follow(started)
+        tick(running, lambda started=started: started.imported_count >= 1)
+        running._push_undo(started)  # with the first frames, and again after each save
+        assert bpy.data.is_dirty
+        tick(running, lambda: not running.is_reconstructing())
+        assert len(bpy.data.collections[take].all_objects) and running._state.noted is started, number
+    bpy.ops.ed.undo()
+    assert "one" in bpy.data.collections and "two" not in bpy.data.collections
+    bpy.ops.ed.undo()
+    assert "one" not in bpy.data.collections
+    bpy.ops.ed.redo()
+    assert len(bpy.data.collections["one"].all_objects)
+    bpy.ops.ed.redo()
+    assert len(bpy.data.collections["two"].all_objects)
+    running._push_undo(started)
+    bpy.data.collections.new("mine")
+    bpy.ops.ed.undo_push(message="mine")
+    running._push_undo(started)
+    bpy.ops.ed.undo()
+    assert "mine" in bpy.data.collections, "a step of the person in between stays"

@@ -21,12 +21,6 @@ def api(addon):
     return addon("api")
 
 
-@pytest.fixture
-def factory_scene() -> bpy.types.Scene:
-    bpy.ops.wm.read_homefile(use_factory_startup=True)
-    return bpy.context.scene
-
-
 def settings(addon) -> dict:
     return addon("scene.scene_settings").read_settings(bpy.context.scene)
 

@@ -20,12 +20,6 @@ def api(addon):
 
 
 @pytest.fixture
-def factory_scene() -> bpy.types.Scene:
-    bpy.ops.wm.read_homefile(use_factory_startup=True)
-    return bpy.context.scene
-
-
-@pytest.fixture
 def said(addon, monkeypatch) -> list[str | None]:
     """What was written into the status bar."""
     written: list[str | None] = []
@@ -64,6 +58,16 @@ def test_a_job_ends_on_a_frame_of_the_take(addon, api, factory_scene, tmp_path: 
     collection, _ = api.import_take(folder, timing=api.Timing(start=1001))
     addon("scene.views").present(collection, factory_scene)
     assert factory_scene.frame_current == 1001 and factory_scene.frame_end == 2000
+
+
+def test_a_take_that_begins_without_hands_is_shown_where_it_has_some(addon, api, factory_scene, tmp_path: Path) -> None:
+    folder = synthetic.write_take(tmp_path / "take", {1: (), 2: (), 3: ("left",), 4: ("left",)}, failed=(1,))
+    collection, _ = api.import_take(folder)
+    addon("scene.views").present(collection, factory_scene)
+    assert factory_scene.frame_current == 3
+    factory_scene.frame_set(4)
+    addon("scene.views").present(collection, factory_scene)
+    assert factory_scene.frame_current == 4, "a frame that shows a hand stays"
 
 
 @pytest.mark.parametrize(("place", "is_hidden"), [((0, 0.3, 0), True), ((0, 0.55, -0.05), True), ((0, 0.9, 0), False),
@@ -114,6 +118,11 @@ def test_camera_shows_the_whole_picture_and_frame_the_hands(addon, api, factory_
     assert seen.view_perspective == "CAMERA" and middle[1] == pytest.approx(0)
     assert bpy.ops.im2hands.frame_hands(take="take") == {"FINISHED"}
     assert seen.view_perspective == "CAMERA" and seen.view_camera_zoom > whole
+    through = addon("scene.views").view_through
+    assert through(collection, bpy.context.window) == addon("scene.views").view_of(bpy.context)
+    factory_scene.camera, camera = None, factory_scene.camera
+    assert through(collection, bpy.context.window) is None, "a box is drawn in the take's view alone"
+    factory_scene.camera = camera
     hands = addon("scene.framing").Hands.of(collection)
     low, high = hands.in_picture(factory_scene.camera.data)
     points = synthetic.project(synthetic.hand_arrays("left", cam, shift=0.002, curl=0.12)["left_keypoints"], cam)

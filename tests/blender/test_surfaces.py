@@ -241,10 +241,10 @@ def test_a_take_that_is_made_again_shows_its_frames_meanwhile(addon, api, tmp_pa
     importer = addon("scene.importer").TakeImporter(folder)
     collection = importer.add_frames([1, 2])
     shown = {one.name: not one.hide_viewport for one in collection.children}
-    assert shown == {"Hand.L": False, "Hand.R": False, "Surface.L": True, "Surface.R": True, "Keypoints": True}
+    assert shown == {"Hand.L": False, "Hand.R": False, "Surface.L": True, "Surface.R": True, "Keypoints": False}
     importer.finish()
     shown = {one.name: not one.hide_viewport for one in collection.children}
-    assert shown == {"Hand.L": True, "Hand.R": True, "Surface.L": False, "Surface.R": False, "Keypoints": True}
+    assert shown == {"Hand.L": True, "Hand.R": True, "Surface.L": False, "Surface.R": False, "Keypoints": False}
 
 
 def test_surfaces_whose_take_is_gone(addon, api, tmp_path: Path) -> None:

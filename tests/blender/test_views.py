@@ -15,12 +15,6 @@ def api(addon):
     return addon("api")
 
 
-@pytest.fixture
-def factory_scene() -> bpy.types.Scene:
-    bpy.ops.wm.read_homefile(use_factory_startup=True)
-    return bpy.context.scene
-
-
 def view() -> bpy.types.SpaceView3D:
     (area,) = (area for area in bpy.context.window.screen.areas if area.type == "VIEW_3D")
     return area.spaces.active
@@ -38,7 +32,11 @@ def of_take(collection: bpy.types.Collection) -> set[str]:
     return {thing.name for thing in collection.all_objects if thing.visible_get()}
 
 
-def test_a_job_ends_in_the_view_of_its_camera(addon, api, factory_scene, fake_backend, photo, tmp_path: Path) -> None:
+def test_a_job_ends_in_the_view_of_its_camera(
+    addon, api, factory_scene, fake_backend, photo, tmp_path: Path, monkeypatch
+) -> None:
+    timelines: list[str] = []
+    monkeypatch.setattr(addon("scene.views"), "_fit_timelines", lambda window: timelines.append(window.scene.name))
     cube = bpy.data.objects["Cube"]
     assert view().region_3d.view_perspective == "PERSP"
     follow_to_the_end(addon, api.start(photo, tmp_path / "take", backend=fake_backend("good")))
@@ -47,6 +45,7 @@ def test_a_job_ends_in_the_view_of_its_camera(addon, api, factory_scene, fake_ba
     assert camera.data.show_background_images and camera.data.background_images[0].image is not None
     assert view().local_view is not None, "the cube around the hands is left out of this view"
     assert cube.visible_get() and cube.select_get()
+    assert timelines[-1:] == [factory_scene.name]
     alone = seen_alone(addon)
     assert alone == of_take(bpy.data.collections["take"]) and camera.name in alone
     factory_scene.frame_set(2)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from im2hands.core.options import check_options, options_dataclass, options_of
+from im2hands.core.options import check_options, options_dataclass
 
-VERSION = 6
+VERSION = 8
 """Version of the clean phase's computations. A take that was cleaned by another version is cleaned again."""
 
 
@@ -42,4 +42,4 @@ class _CleanOptions:
 if TYPE_CHECKING:
     CleanOptions = _CleanOptions
 else:
-    CleanOptions = options_dataclass("CleanOptions", options_of("clean"), _CleanOptions)
+    CleanOptions = options_dataclass("CleanOptions", "clean", _CleanOptions)

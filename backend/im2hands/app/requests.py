@@ -11,7 +11,7 @@ from im2hands.core.unpacking import parse_json
 
 PROTOCOL_VERSION = 1
 
-REQUEST_TYPES = ("hello", "reconstruct", "cancel", "status", "shutdown")
+REQUEST_TYPES = ("hello", "reconstruct", "rebuild", "clean", "cancel", "status", "shutdown")
 
 
 class MessageError(Im2HandsError):

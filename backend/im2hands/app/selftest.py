@@ -113,7 +113,7 @@ def time_photo(
     options = ReconstructOptions((str(photo),), ".", device=device, voxel_mm=voxel_mm)
     used = parts.device_name(options)
     reconstructor = clock.time("networks", lambda: parts.reconstructor(options, used))
-    needs = ProviderNeeds(options, lambda: False)
+    needs = ProviderNeeds(options, lambda: False, used)
     provider = clock.time("keypoint provider", lambda: parts.provider(needs))
     palm_m = options.palm_mm / 1000
     meshes: dict[Side, HandMesh] = {}

@@ -14,9 +14,10 @@ from typing import BinaryIO
 from im2hands import __version__
 from im2hands.core.errors import Im2HandsError, in_words
 from im2hands.core.memory import require_memory
+from im2hands.job.clean_job import CleanJob
 from im2hands.job.components import Components
 from im2hands.job.events import Bye, Event, Failed, Heartbeat, Ready, Status
-from im2hands.job.options import ReconstructOptions
+from im2hands.job.rebuild import RebuildJob
 from im2hands.job.reconstruct import ReconstructJob
 
 from .requests import PROTOCOL_VERSION, MessageError, Request, parse_request
@@ -27,6 +28,13 @@ REST_SECONDS = 1.8
 
 LAST_RESORT_SECONDS = 2.5
 """Time from the end of stdin until the process is ended in any case."""
+
+JOBS = {
+    "reconstruct": ReconstructJob.from_request,
+    "rebuild": RebuildJob.from_request,
+    "clean": CleanJob.from_request,
+}
+"""Requests that start a job, and what makes the job from the request."""
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +66,7 @@ class Server:
         self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._job: str | None = None
         self._worker: threading.Thread | None = None
-        self._cancel = threading.Event()
+        self._cancel, self._stop = threading.Event(), threading.Event()
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -80,7 +88,7 @@ class Server:
         except (OSError, ValueError):
             log.info("requests can no longer be read")
         log.info("requests ended")
-        self._cancel.set()
+        self._end_job()
         self._inbox.put(None)
         # The main thread may be busy, for example with an import. The process must end in time all the same.
         if not self._ended.wait(LAST_RESORT_SECONDS):
@@ -118,7 +126,7 @@ class Server:
             self._send(Status(job is not None, job, __version__), request.id)
         elif request.type == "cancel":
             self._cancel_job(request)
-        elif request.type == "reconstruct":
+        elif request.type in JOBS:
             self._start(request)
         else:  # shutdown
             self._stop_job()
@@ -154,39 +162,47 @@ class Server:
         job = self._job
         if job is None or request.fields.get("job") != job:
             raise MessageError("no_such_job", f'The job "{request.fields.get("job")}" is not running.')
+        if self._cancel.is_set() or not request.fields.get("rig"):
+            self._stop.set()
+        self._cancel.set()
+
+    def _end_job(self) -> None:
+        """Ask the running job to stop at once."""
+        self._stop.set()
         self._cancel.set()
 
     def _start(self, request: Request) -> None:
         if self._job is not None:
             raise MessageError("busy", "A reconstruction is running.", "Wait for it or cancel it.")
+        # New events for each job: abandoned calls of an earlier job must still find theirs set.
+        cancel, stop = threading.Event(), threading.Event()
         try:
-            options = ReconstructOptions.from_request(request.fields)
+            job = JOBS[request.type](
+                request.fields, lambda event: self._send(event, request.id), cancel.is_set, self._parts, stop.is_set
+            )
         except Im2HandsError as error:
             self._send(Failed.from_error(error), request.id)
             return
-        # A new event for each job: abandoned calls of an earlier job must still find theirs set.
-        cancel = self._cancel = threading.Event()
-        self._job = request.id
-        job = (request.id, options, cancel)
-        self._worker = threading.Thread(target=self._work, args=job, name="im2hands-job", daemon=True)
+        self._cancel, self._stop, self._job = cancel, stop, request.id
+        self._worker = threading.Thread(target=self._work, args=(request.id, job), name="im2hands-job", daemon=True)
         self._worker.start()
 
-    def _work(self, job: str, options: ReconstructOptions, cancel: threading.Event) -> None:
+    def _work(self, name: str, job: ReconstructJob | CleanJob) -> None:
         last: Event
         try:
-            last = ReconstructJob(options, lambda event: self._send(event, job), cancel.is_set, self._parts).run()
+            last = job.run()
         except Im2HandsError as error:
-            log.info("job %s: %s", job, error)
+            log.info("job %s: %s", name, error)
             last = Failed.from_error(error)
         except Exception as error:
-            log.exception("job %s failed", job)
+            log.exception("job %s failed", name)
             last = unexpected_error(error)
         with self._lock:  # a client that reads the last event may request the next job at once
             self._job = None
-            self._write(last, job)
+            self._write(last, name)
 
     def _stop_job(self) -> None:
-        self._cancel.set()
+        self._end_job()
         if self._worker is not None:
             self._worker.join(REST_SECONDS)
 
@@ -200,7 +216,7 @@ class Server:
             self._events.write(event.to_line(request_id))
             self._events.flush()
         except (OSError, ValueError):  # the client has disconnected
-            self._cancel.set()
+            self._end_job()
             self._inbox.put(None)
 
 

@@ -24,8 +24,10 @@ PHASE_WORDS = {
     "weights": "Loading networks",
     "keypoints": "Finding hands",
     "surfaces": "Making surfaces",
+    "drafts": "Preparing hands",
     "clean": "Cleaning",
 }
+_BAR = 1000  # steps of the progress bar
 EXIT_SOME_FAILED, EXIT_INTERRUPTED = 1, 130
 
 
@@ -108,11 +110,10 @@ class JsonReport:
 
 
 class TerminalReport:
-    """Shows events on standard error: one progress bar per phase, warnings, failures, and a summary."""
+    """Shows events on standard error: one progress bar for the whole job, warnings, failures, and a summary."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
-        self._phase = ""
 
     def event(self, event: Event) -> None:
         """Show one event."""
@@ -127,7 +128,7 @@ class TerminalReport:
             print(summary_words(event.summary, event.cancelled, Path(event.take)), file=sys.stderr)
 
     def close(self) -> None:
-        """End the current progress bar and leave it on the screen."""
+        """End the progress bar and leave it on the screen."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -135,17 +136,18 @@ class TerminalReport:
     def _progress(self, event: Progress) -> None:
         if event.phase in ("open", "weights") and not sys.stderr.isatty():
             return
-        if self._bar is None or event.phase != self._phase:
-            self.close()
-            self._phase = event.phase
+        if self._bar is None:
             self._bar = tqdm(
-                total=event.total, desc=f"{PHASE_WORDS[event.phase]:16}", file=sys.stderr, dynamic_ncols=True,
-                bar_format="{desc} {bar:30} {n_fmt}/{total_fmt}{postfix}", leave=event.phase != "open",
-            )  # fmt: skip
-        self._bar.total = event.total
-        self._bar.n = event.done
+                total=_BAR,
+                file=sys.stderr,
+                dynamic_ncols=True,
+                bar_format="{desc} {bar:30} {percentage:3.0f} %{postfix}",
+            )
+        self._bar.n = round(_BAR * event.fraction)
+        self._bar.set_description_str(f"{PHASE_WORDS[event.phase]:16}", refresh=False)
         left = event.seconds_left
-        self._bar.set_postfix_str(f"{clock(left)} left" if left else "", refresh=False)
+        counts = f"{event.done}/{event.total}"
+        self._bar.set_postfix_str(f"{counts}, {clock(left)} left" if left else counts, refresh=False)
         self._bar.refresh()
 
     def _print_line(self, text: str) -> None:

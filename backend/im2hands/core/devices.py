@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -127,6 +128,54 @@ def to_device(value: Tensor, device: torch.device) -> Tensor:
 
     exact = value.to(exact_dtype(device)) if value.dtype == torch.float64 else value
     return exact.to(device)
+
+
+def to_device_together(values: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Copy small tensors to a device in one transfer, as each transfer waits for the device.
+
+    Parameters
+    ----------
+    values : sequence of Tensor
+        Tensors on the processor, of one floating-point type.
+    device : torch.device
+        The device.
+
+    Returns
+    -------
+    list of Tensor
+        The tensors on the device; float64 became float32 where the device has no float64.
+    """
+    import torch
+
+    if device.type == "cpu":
+        return list(values)
+    whole = to_device(torch.cat([value.reshape(-1) for value in values]), device)
+    parts = whole.split([value.numel() for value in values])
+    return [part.view(value.shape) for part, value in zip(parts, values, strict=True)]
+
+
+@lru_cache(maxsize=256)
+def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return a constant as a tensor that is copied to its device once.
+
+    Parameters
+    ----------
+    values : tuple of float or int
+        The numbers.
+    device : torch.device
+        The device.
+    dtype : torch.dtype
+        Type of the tensor.
+
+    Returns
+    -------
+    (N,) Tensor
+        The numbers. Nothing may be written into it.
+    """
+    import torch
+
+    with torch.inference_mode(False):  # else no later training could use it
+        return torch.tensor(values, dtype=dtype, device=device)
 
 
 def granted_cores() -> int:

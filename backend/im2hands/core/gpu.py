@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import SetupError
+from .errors import FrameError, SetupError
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +20,14 @@ NVML = {"win32": "nvml.dll", "linux": "libnvidia-ml.so.1"}
 
 _TEXT_BYTES = 96  # NVML's own limits are 80 for a version and 96 for a name
 _SIDE = 8  # of the matrices of the trial
+_PROCESSOR_MEMORY = 8 * 2**30
+_BFLOAT16_CAPABILITY = 8  # NVIDIA cards from Ampere on
+_FULL = "Close other programs that use the card, give --batch 1 or larger voxels, or use --device cpu."
+# What PyTorch's messages of a device that stopped begin with or hold.
+_FAILURES = {
+    "cuda": ("CUDA error", "cuDNN error", "CUBLAS_STATUS", "CUDNN_STATUS", "HIP error"),
+    "mps": ("MPS", "Metal"),
+}
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,124 @@ def gpu_problem(device: torch.device) -> SetupError | None:
         return SetupError(f"The device {device} is not there: GPUs are counted from 0 to {count - 1}.", "Use auto.")
     problem = _trial(device)
     return None if problem is None else _unusable(_card(device), problem)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of a device's memory that this process may still fill with tensors.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device. For the processor a fixed size is returned.
+    """
+    import torch
+
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory()) - int(torch.mps.current_allocated_memory())
+    return _PROCESSOR_MEMORY
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device, not the current one, multiplies bfloat16 in hardware. Metal and emulation do not count.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device.
+    """
+    import torch
+
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    if device.type != "cuda":
+        return False
+    if torch.version.hip is not None:
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return int(torch.cuda.get_device_properties(device).major) >= _BFLOAT16_CAPABILITY
+
+
+def compute_exactly() -> None:
+    """Let NVIDIA cards compute products and convolutions in float32, as older cards and the processor do.
+
+    PyTorch computes convolutions in TF32 otherwise, which keeps three digits.
+    """
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def device_failure(error: BaseException, device: str) -> SetupError | None:
+    """Return the error for a device that stopped working, or that lacks an operation; None if it is something else.
+
+    Parameters
+    ----------
+    error : BaseException
+        What PyTorch raised.
+    device : str
+        The device of the networks.
+    """
+    kind, words = device.partition(":")[0], str(error)
+    if kind == "cpu" or not isinstance(error, RuntimeError):  # NotImplementedError is one
+        return None
+    if is_out_of_memory(error):
+        return SetupError(f"The memory of the device {device} is too small.", _FULL)
+    if "not currently implemented for the MPS device" in words or isinstance(error, NotImplementedError):
+        hint = "Use --device cpu, or a newer PyTorch. PYTORCH_ENABLE_MPS_FALLBACK=1 lets the processor help out."
+        return SetupError(f"PyTorch lacks an operation on the device {device}: {_first_line(error)}.", hint)
+    if type(error).__name__ != "AcceleratorError" and not any(sign in words for sign in _FAILURES[kind]):
+        return None
+    return SetupError(
+        f"The device {device} stopped: {_first_line(error)}.",
+        "Finished frames are kept: run the same command again, or with --device cpu.",
+    )
+
+
+def memory_error(error: BaseException, name: str) -> FrameError:
+    """Return the error of a frame for which the memory does not suffice.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised; it is raised again if it is something else.
+    name : str
+        Name of the frame.
+
+    Returns
+    -------
+    FrameError
+        The error.
+    """
+    if not is_out_of_memory(error):
+        raise error
+    return FrameError(
+        f"{name}: there is not enough memory for this frame.",
+        "Make the voxels larger (--voxel-mm) or compute on the processor (--device cpu).",
+    )
+
+
+def release_memory() -> None:
+    """Give memory that PyTorch keeps for later tensors back to the graphics card."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out: the processor's, CUDA's or Metal's.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error.
+    """
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
 
 
 def _trial(device: torch.device) -> str | None:

@@ -15,7 +15,10 @@ from .errors import InputError
 
 Side = Literal["left", "right"]
 SIDES: tuple[Side, Side] = ("left", "right")
+OTHER_SIDE: dict[Side, Side] = {"left": "right", "right": "left"}
 KEYPOINT_COUNT = 21
+SKIN_POINT_COUNT = 128
+"""Points on the skin of a hand, see ``geometry.skin_points``."""
 WRIST = 0
 MIDDLE_MCP = 9
 
@@ -27,9 +30,6 @@ KEYPOINT_NAMES = (
     "ring_mcp", "ring_pip", "ring_dip", "ring_tip",
     "little_mcp", "little_pip", "little_dip", "little_tip",
 )  # fmt: skip
-
-WIDTH_NAMES = ("palm_width", "palm_thickness", "fingers", "thumb", "index", "middle", "ring", "little")
-"""What ``HandKeypoints.widths`` holds: width and thickness of the palm, thickness of all fingers and of each."""
 
 # Parent of each keypoint in file order; the wrist has none.
 KEYPOINT_PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19)
@@ -69,9 +69,8 @@ class HandKeypoints:
         Confidence in the whole hand, 0 to 1.
     source : str
         Name of the method that found the hand ("mediapipe", "crops", "file", ...).
-    widths : (8,) float64, optional
-        Ratios to the usual hand in the order of ``WIDTH_NAMES``, NaN where not known; see ``geometry.hand_shape``.
-        None if nothing is known of the hand's shape but its keypoints.
+    thickness : float
+        How thick its flesh is across the bones, as a factor on the usual thickness of a hand with its bones.
     """
 
     side: Side
@@ -80,7 +79,7 @@ class HandKeypoints:
     confidence: np.ndarray
     score: float
     source: str
-    widths: np.ndarray | None = None
+    thickness: float = 1.0
 
 
 @dataclass(frozen=True)

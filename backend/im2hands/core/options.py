@@ -38,6 +38,8 @@ class Option:
         What the option does.
     default : bool, int, float or str, optional
         Default value; None if nothing is chosen by default.
+    by_quality : dict of str to value
+        Values that the option ``quality`` chooses in place of the default.
     min : float, optional
         Smallest allowed value.
     max : float, optional
@@ -50,6 +52,8 @@ class Option:
         What to do about a value that is refused.
     label : str
         Name in the add-on's sidebar; empty if the option is not shown there.
+    advanced : bool
+        Whether the sidebar shows it in the panel Advanced.
     needs : str
         Name of the option that must be on for this one to be shown in the sidebar.
     metavar : str
@@ -64,12 +68,14 @@ class Option:
     type: str
     text: str
     default: Any = None
+    by_quality: dict[str, Any] = field(default_factory=dict)
     min: float | None = None
     max: float | None = None
     choices: list[list[Any]] = field(default_factory=list)
     unit: str = ""
     hint: str = ""
     label: str = ""
+    advanced: bool = False
     needs: str = ""
     metavar: str = ""
     exclusive: str = ""
@@ -101,6 +107,7 @@ class Option:
             facts.append(f"default: {'on' if self.default else 'off'}")
         elif self.default is not None:
             facts.append(f"default: {self.default:g}" if self.python_type is float else f"default: {self.default}")
+        facts += [f"with --quality {quality}: {value}" for quality, value in self.by_quality.items()]
         known = "; ".join(fact for fact in facts if fact)
         return f"{self.text} ({known})" if known else self.text
 
@@ -185,6 +192,42 @@ OPTIONS = read_options()
 """All options by name."""
 
 
+def open_default(option: Option, command: str) -> Any:
+    """Return the value that an option of a command has where it is not given.
+
+    Parameters
+    ----------
+    option : Option
+        The option.
+    command : str
+        Name of the command.
+
+    Returns
+    -------
+    Any
+        The default; None where ``quality``, an option of ``reconstruct`` alone, may choose another one.
+    """
+    return None if option.by_quality and command == "reconstruct" else option.default
+
+
+def with_quality(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of options that were not given, as the option ``quality`` chooses them.
+
+    Parameters
+    ----------
+    values : dict of str to Any
+        Values by option name, ``quality`` among them.
+
+    Returns
+    -------
+    dict of str to Any
+        Values of the options whose value is None.
+    """
+    quality = values["quality"]
+    open_ones = [one for one in OPTIONS.values() if one.by_quality and values.get(one.name) is None]
+    return {one.name: one.by_quality.get(quality, one.default) for one in open_ones}
+
+
 def options_of(command: str) -> list[Option]:
     """Return the options of a command.
 
@@ -226,17 +269,15 @@ def check_options(values: dict[str, Any]) -> None:
                 raise InputError(f"{other} and {name} are both given.", "Give one of them.")
 
 
-def options_dataclass(
-    name: str, options: Iterable[Option], base: type, before: Iterable[tuple[str, Any]] = ()
-) -> type[Any]:
-    """Make a frozen dataclass with one field per option, each with the option's default.
+def options_dataclass(name: str, command: str, base: type, before: Iterable[tuple[str, Any]] = ()) -> type[Any]:
+    """Make a frozen dataclass with one field per option of a command, each with ``open_default``.
 
     Parameters
     ----------
     name : str
         Name of the class.
-    options : iterable of Option
-        The fields.
+    command : str
+        Name of the command.
     base : type
         Base class with the methods. Its ``__post_init__`` is called.
     before : iterable of (str, type)
@@ -247,7 +288,10 @@ def options_dataclass(
     type
         The dataclass, with the module and docstring of ``base``.
     """
-    fields: list[Any] = [*before, *((one.name, Any, field(default=one.default)) for one in options)]
+    fields: list[Any] = [
+        *before,
+        *((one.name, Any, field(default=open_default(one, command))) for one in options_of(command)),
+    ]
     made = make_dataclass(name, fields, bases=(base,), frozen=True)
     made.__module__, made.__doc__ = base.__module__, base.__doc__
     return made

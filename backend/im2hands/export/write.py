@@ -85,6 +85,13 @@ def export_take(
         return _export_clean(take, format_name, output, frames, overwrite)
     indices = FrameRange.parse(frames).choose(sorted(take.records), 1, "the take")
     with_hands = [index for index in indices if take.records[index].file and take.records[index].hands]
+    if with_hands and all(take.records[index].is_draft for index in with_hands):
+        raise InputError(
+            f"The take {take.folder} is a draft, which has no surfaces.",
+            "Reconstruct it with --quality standard, or export the rigged hands (--mesh clean).",
+        )
+    indices = [index for index in indices if not take.records[index].is_draft]
+    with_hands = [index for index in with_hands if not take.records[index].is_draft]
     if not with_hands:
         raise InputError(f"No chosen frame of {take.folder} has a hand.", "Choose other frames.")
     if format_name == "glb":

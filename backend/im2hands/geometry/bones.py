@@ -48,6 +48,12 @@ BONE_NAMES = (
 )  # fmt: skip
 
 _INDEX_MCP = 5
+# A thicker palm is wider by the flesh beside its outer bones: this power of the thickness, as the spheres of
+# ``keypoints.placing`` have it.
+_PALM_SIDES = 0.4
+
+THICKNESS_COUNT = BONE_COUNT + 1
+"""Thicknesses of a hand: of its 16 bones, the palm's from palm to back, and of the palm from side to side."""
 # Canonical angles between neighbouring metacarpals, radians: between the planes they span, then between themselves.
 _PLANE_THUMB, _PLANE_RING, _PLANE_LITTLE = 0.8, 0.2, 0.2
 _ANGLE_THUMB, _ANGLE_OTHERS = 0.4, 0.2
@@ -79,6 +85,10 @@ class Bones:
         (-1, 1, 1) for left hands and (1, 1, 1) for right ones.
     joints : (B, 21, 3) float64 or None
         Keypoints in file order, canonical frame, metres. None if they were not kept.
+    thickness : (B, 17) float64 or None
+        How thick the flesh of each bone is, and of the palm from side to side, as factors on the usual thickness of such
+        a skeleton; None for 1. Networks with a shape encoder read them; for others, which see the bones alone,
+        ``straight_frames`` brings the flesh to its usual thickness.
     steps : dict
         Intermediate results under the names of the parity data ``converter.npz``. Filled on demand only.
     """
@@ -89,11 +99,12 @@ class Bones:
     wrist: Tensor
     mirror: Tensor
     joints: Tensor | None = None
+    thickness: Tensor | None = None
     steps: dict[str, Tensor] = field(default_factory=dict)
 
     def __getitem__(self, hands: slice) -> Bones:
         """Select hands of the batch."""
-        joints = None if self.joints is None else self.joints[hands]
+        joints, thickness = (None if kept is None else kept[hands] for kept in (self.joints, self.thickness))
         return Bones(
             self.transforms[hands],
             self.lengths[hands],
@@ -101,7 +112,40 @@ class Bones:
             self.wrist[hands],
             self.mirror[hands],
             joints,
+            thickness,
         )
+
+    def straight_frames(self) -> tuple[Tensor, Tensor]:
+        """Return the maps from query space to the straight frames of the bones, in which their networks work.
+
+        A hand of another thickness is scaled across its bones to the usual one: phalanges about the line through their
+        joints, the palm about the plane of its bones and, less, from side to side.
+
+        Returns
+        -------
+        turn : (B, 16, 3, 3) float64
+            Linear parts.
+        shift : (B, 16, 3) float64
+            Translations, query-space units.
+        """
+        turn, shift = self.transforms[:, :, :3, :3] / QUERY_SCALE, self.transforms[:, :, :3, 3]
+        if self.thickness is None:
+            return turn, shift
+        if self.joints is None:
+            raise ValueError("the thickness of bones needs their joints")
+        starts, ends = (self.joints[:, list(column)] / QUERY_SCALE for column in zip(*BONE_ENDS, strict=True))
+        heads = _turn(turn, starts) + shift
+        along = _unit(_turn(turn, ends - starts))
+        across, sides = (1 / self.thickness.to(turn)).split([BONE_COUNT, 1], dim=1)
+        outer = along[..., :, None] * along[..., None, :]
+        eye = torch.eye(3, dtype=turn.dtype, device=turn.device)
+        # What the scaling adds to the identity, so that the usual thickness changes no bit.
+        phalanges = (across - 1)[..., None, None] * (eye - outer)
+        # The palm's bones lie about the plane y = 0 of the canonical frame; z runs from side to side.
+        thin, wide = across[:, 0], sides[:, 0]
+        palm = torch.diag_embed(torch.stack([torch.zeros_like(thin), thin - 1, wide - 1], dim=-1))
+        added = torch.cat([palm[:, None], phalanges[:, 1:]], dim=1)
+        return turn + added @ turn, shift + _turn(added, shift - heads)
 
     def to_query_space(self, points: Tensor) -> Tensor:
         """Convert points from the input frame to query space.
@@ -138,6 +182,22 @@ class Bones:
     def _beside(self, points: Tensor) -> Tensor:
         """Points on the device and in the type of the bones; the device comes first, because Metal has no float64."""
         return points.to(self.rotation.device).to(self.rotation.dtype)
+
+
+def even_thickness(factors: Tensor) -> Tensor:
+    """Return the thicknesses of hands whose flesh is thicker everywhere by one factor each.
+
+    Parameters
+    ----------
+    factors : (B,) float
+        Factors on the usual thickness.
+
+    Returns
+    -------
+    (B, 17) float
+        See ``Bones.thickness``.
+    """
+    return torch.cat([factors[:, None].expand(-1, BONE_COUNT), factors[:, None] ** _PALM_SIDES], dim=1)
 
 
 def bones_from_keypoints(keypoints: Tensor, sides: Sequence[Side], *, keep_steps: bool = False) -> Bones:
@@ -239,7 +299,7 @@ def _straighten(
             "trans_rot": torch.cat(unbend, dim=1),
             "trans_mat_biomech": torch.cat([eye4[:, None], *all_parts], dim=1),
         }
-    return Bones(transforms * scale, lengths, rotation, wrist, mirror, joints, steps)
+    return Bones(transforms * scale, lengths, rotation, wrist, mirror, joints, steps=steps)
 
 
 def _turn(rotation: Tensor, vectors: Tensor) -> Tensor:

@@ -61,8 +61,6 @@ class HandModel:
         Triangles, outward, closed at the end of the forearm. The last vertex is the centre of the cap.
     parents : list of 22 ints
         Parent of each rig bone, -1 for the root.
-    main_bones : (1842,) int64 array
-        The rig bone that moves each vertex most.
     child : list of 22 ints
         The rig bone that continues each bone; -1 - finger where the bone ends at that finger's tip.
 
@@ -79,7 +77,6 @@ class HandModel:
         self._shape_basis = torch.from_numpy(arrays["shape_dirs"]).double()
         self._joint_basis = torch.from_numpy(arrays["joint_shape_dirs"]).double()
         self._weights = torch.from_numpy(arrays["weights"]).double()
-        self.main_bones = arrays["weights"].argmax(axis=1)
         self._cap = torch.from_numpy(arrays["cap_center_from_verts"]).long()
         self._tips = torch.from_numpy(arrays["tip_vertices"]).long()
         self._keypoints = [int(k) for k in arrays["keypoint21"]]
@@ -133,12 +130,6 @@ class HandModel:
         shift = new_heads - (stretch @ heads[..., None])[..., 0]
         vertices = self._blend(stretch, shift, vertices)
         return vertices, torch.cat([new_heads, vertices[:, self._tips]], dim=1)
-
-    def usual_keypoints(self) -> Tensor:
-        """Return the keypoints of the mean hand at rest, (1, 21, 3) float64, file order, metres."""
-        ones = torch.ones(1, len(self.parents), dtype=torch.float64)
-        vertices, heads = self.rest(HandShape(torch.zeros(1, len(self._shape_basis)), ones, ones))
-        return self.pose(vertices, heads, torch.eye(3, dtype=torch.float64).repeat(1, len(self.parents), 1, 1))[1]
 
     def _blend(self, turn: Tensor, shift: Tensor, vertices: Tensor) -> Tensor:
         """Linear blend skinning of (B, V, 3) vertices by (B, 22, 3, 3) rotations and (B, 22, 3) translations."""

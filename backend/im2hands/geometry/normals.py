@@ -105,3 +105,22 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray, sums: sparse.csr_mat
     length = np.sqrt(dots(summed, summed))[:, None]
     found: np.ndarray = summed / np.maximum(length, 1e-30)
     return found
+
+
+def enclosed_volume(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """Return the volume that a closed surface encloses; of a part of one, its share of it.
+
+    Parameters
+    ----------
+    vertices : (V, 3) float
+        Vertices of the mesh, metres.
+    faces : (F, 3) int
+        Triangles, outward.
+
+    Returns
+    -------
+    float
+        Cubic metres. Shares of a part depend on the origin, but the change where only vertices within it move does not.
+    """
+    a, b, c = (vertices.take(faces[:, k], axis=0) for k in range(3))
+    return float(dots(a, cross(b, c)).sum() / 6)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from im2hands.core.errors import Cancelled
@@ -44,10 +45,12 @@ class Background:
     ----------
     cancelled : callable
         Returns whether the person asked to stop. Called several times a second while a call runs.
+    stopped : callable, optional
+        Returns whether the person asked to stop at once, see :meth:`go_on`. None: every stop is at once.
     """
 
-    def __init__(self, cancelled: Callable[[], bool]) -> None:
-        self._cancelled = cancelled
+    def __init__(self, cancelled: Callable[[], bool], stopped: Callable[[], bool] | None = None) -> None:
+        self._cancelled, self._stopped = cancelled, stopped or cancelled
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="im2hands-background", daemon=True)
         self._thread.start()
@@ -56,6 +59,22 @@ class Background:
         """Raise Cancelled if the person asked to stop."""
         if self._cancelled():
             raise Cancelled("Stopped.")
+
+    def go_on(self) -> bool:
+        """Let calls run again after the person asked to stop, unless it was at once; return whether they may."""
+        if self._stopped():
+            return False
+        self._cancelled = self._stopped
+        return True
+
+    @contextmanager
+    def patiently(self) -> Iterator[None]:
+        """Let calls inside this context end only where the person asks to stop at once."""
+        before, self._cancelled = self._cancelled, self._stopped
+        try:
+            yield
+        finally:
+            self._cancelled = before
 
     def run(self, function: Callable[[], Result]) -> Result:
         """Run a function on the background thread and wait for its result.

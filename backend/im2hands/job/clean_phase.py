@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,17 +14,21 @@ from im2hands.animation.motion.files import motion_arrays, write_motion
 from im2hands.animation.motion.solve import Motion, solve
 from im2hands.animation.motion.take_correctives import TakeCorrectives
 from im2hands.animation.motion.tracks import MISSING, OBSERVED, STATUS_WORDS, RawTake, Track, judge, read_raw
-from im2hands.animation.template.files import handed, write_template
+from im2hands.animation.template.files import handed, read_rests, write_template
 from im2hands.animation.template.take_templates import TakeTemplates
 from im2hands.animation.template.topology import load_topology
 from im2hands.core.devices import granted_cores
 from im2hands.core.errors import DamagedFramesError, TakeError
 from im2hands.core.hands import SIDES, Side
+from im2hands.geometry.searches import Searches
+from im2hands.take.contact import CONTACT
+from im2hands.take.edits import Edits
 from im2hands.take.frame_file import KEY, read_motion, read_template
 from im2hands.take.sequence import is_sequence
-from im2hands.take.take import MOTION_FILE, TEMPLATE_FILE, Take
+from im2hands.take.take import CACHE_FOLDER, MOTION_FILE, TEMPLATE_FILE, Take
 
 from .detection_cache import digest
+from .shape_cache import ShapeCache
 
 
 class CleanPhase:
@@ -41,13 +46,18 @@ class CleanPhase:
         Runs a function without arguments and returns its result. Raises Cancelled if the person asked to stop.
     progress : callable
         Called with the number of finished steps and the number of all steps.
+    keep_shape : bool
+        Whether the take keeps the shape of its hands although frames changed: only their templates are fitted anew.
+    searches : Searches, optional
+        The searches of the device that helps to fit the templates; None for the processor's.
     """
 
     def __init__(
         self, take: Take, options: CleanOptions, run: Callable[[Callable[[], Any]], Any],
-        progress: Callable[[int, int], None],
+        progress: Callable[[int, int], None], *, keep_shape: bool = False, searches: Searches | None = None,
     ) -> None:  # fmt: skip
         self._take, self._options, self._call, self._progress = take, options, run, progress
+        self._keep_shape, self._searches = keep_shape, searches
         self._done, self._total = 0, 1
 
     def run(self) -> dict[str, Any]:
@@ -85,22 +95,33 @@ class CleanPhase:
             return self._finish({"hands": []})
         self._total = 2 * len(indices)
         self._progress(0, self._total)
-        shape_key = digest(
+        frames_key = digest(
             VERSION, self._options.template_density, *(raw.keypoints[side] for side in SIDES),
             [[index, self._take.records[index].key] for index in indices],
             *(["mirrored"] if self._take.mirrored else []),  # the choice of doubtful frames depends on it
         )  # fmt: skip
-        key = digest(shape_key, self._options.settings())
+        edits = Edits.of_take(self._take.folder)
+        marks = {row: marks for row, index in enumerate(raw.frames.tolist()) if (marks := edits.marks(index))}
+        marked = [[row, *(sorted(sides) for sides in vars(one).values())] for row, one in marks.items()]
+        shape = self._kept_shape(frames_key, sides)
+        shape_key = frames_key if shape is None else str(shape[KEY])
+        key = digest(frames_key, self._options.settings(), *([marked] if marked else []))
         if self._is_fresh(key, shape_key, raw, indices):
             self._progress(self._total, self._total)
             return dict(self._take.header["clean"])
-        self._take.header.pop("clean", None)
         topology = self._call(lambda: load_topology(self._options.template_density))
+        if shape is not None and len(shape["weights"]) != topology.vertex_count:
+            shape, shape_key = None, frames_key  # another density: it is measured as for a new take
+        if shape is None:
+            self._take.header.pop("clean", None)
         self._forget_templates(raw, indices, shape_key, topology.vertex_count)
-        tracks = judge(raw, over_time=is_sequence(self._take.header))
-        templates = TakeTemplates(self._take, topology, self._call)
-        self._measure(templates, raw, tracks, sides)
-        self._write(lambda: write_template(self._take.folder, topology, templates.rests, shape_key))
+        tracks = judge(raw, over_time=is_sequence(self._take.header), marks=marks)
+        templates = TakeTemplates(self._take, topology, self._call, self._searches)
+        if shape is None:
+            self._find_shape(templates, raw, tracks, sides, digest(frames_key, marked))
+            self._write(lambda: write_template(self._take.folder, topology, templates.rests, shape_key))
+        else:
+            templates.rests = read_rests(shape, sides)
         self._fit(templates, raw, indices, shape_key)
         motions = {side: self._call(partial(self._motion, templates, tracks[side], side)) for side in sides}
         correctives = self._correct(templates, motions, raw, tracks, indices)
@@ -111,7 +132,28 @@ class CleanPhase:
         self._write(lambda: write_motion(self._take.folder, motion_arrays(raw.frames, fps, hands, key)))
         self._note_status(raw, motions, indices)
         truncation = {side: found.truncation_mm for side, found in correctives.items()}
-        return self._finish({"hands": sides, "key": key, "template": shape_key, "truncation_mm": truncation})
+        held = {} if shape is None else {"template_for": frames_key}
+        return self._finish({"hands": sides, "key": key, "template": shape_key, **held, "truncation_mm": truncation})
+
+    def _kept_shape(self, frames_key: str, sides: list[Side]) -> dict[str, np.ndarray] | None:
+        """Return the arrays of ``template.npz`` where the take keeps its shape; None where it is to be measured.
+
+        It is kept over corrections of some frames, so that the others stay as they are. A later run finds in
+        ``template_for`` that it is the shape for these frames.
+        """
+        about = self._take.header.get("clean") or {}
+        known = about.get("version") == VERSION and about.get("template_for") == frames_key
+        if about.get("template") == frames_key or not (known or self._keep_shape):
+            return None
+        try:
+            shape = read_template(self._take.folder / TEMPLATE_FILE)
+        except TakeError:
+            return None
+        every = [facts for record in self._take.frames() for facts in record.hands.values()]
+        fitted = {facts["template"] for facts in every if "template" in facts}
+        is_of_take = KEY in shape and fitted == {str(shape[KEY])} and about.get("version", VERSION) == VERSION
+        has_sides = all(f"{side}_rest_vertices" in shape for side in sides)
+        return shape if is_of_take and has_sides else None
 
     def _write(self, write: Callable[[], None]) -> None:
         """Write a file of the take, unless the take was closed while this call was waiting."""
@@ -160,16 +202,36 @@ class CleanPhase:
         self._progress(self._total, self._total)
         return entry
 
+    def _find_shape(
+        self, templates: TakeTemplates, raw: RawTake, tracks: dict[Side, Track], sides: list[Side], key: str
+    ) -> None:
+        """Measure the hands at rest, unless they were measured before from the same data, which ``key`` stands for."""
+        cache = ShapeCache(self._take.folder / CACHE_FOLDER)
+        known = self._call(lambda: cache.read(key, sides))
+        if known is not None:
+            templates.rests = known
+            return
+        self._measure(templates, raw, tracks, sides)
+        self._write(lambda: cache.write(key, templates.rests))
+
     def _measure(self, templates: TakeTemplates, raw: RawTake, tracks: dict[Side, Track], sides: list[Side]) -> None:
         """Measure bone lengths on observed frames, and the shape on those whose surface belongs to the track."""
         keypoints, samples = {}, {}
+        draft = {index for index, record in self._take.records.items() if record.is_draft}
         for side in sides:
             track = tracks[side]
             believed = track.status == OBSERVED
             keypoints[side] = track.keypoints[believed if believed.any() else track.present]
             rows = np.flatnonzero(believed & track.own)
-            samples[side] = [(int(raw.frames[row]), raw.keypoints[side][row]) for row in rows]
+            every = [(int(raw.frames[row]), raw.keypoints[side][row]) for row in rows]
+            # A surface that had to give way to the other hand does not show the hand's own shape.
+            shown = [one for one in every if one[0] not in draft]
+            samples[side] = [one for one in shown if not self._gave_way(one[0])] or shown or every
         templates.measure(keypoints, samples)
+
+    def _gave_way(self, index: int) -> bool:
+        """Whether the surfaces of a frame were parted, because both hands claimed the same room."""
+        return bool(self._take.records[index].extra.get(CONTACT, {}).get("penetration_ml"))
 
     def _fit(self, templates: TakeTemplates, raw: RawTake, indices: list[int], shape_key: str) -> None:
         """Fit the template to every frame that does not have it yet."""
@@ -204,7 +266,7 @@ class CleanPhase:
 
     def _motion(self, templates: TakeTemplates, track: Track, side: Side) -> Motion:
         """Solve the raw and the clean motion of one hand."""
-        own = Track(handed(track.keypoints, side), track.status, track.segments, track.own)
+        own = replace(track, keypoints=handed(track.keypoints, side))
         return solve(own, templates.rests[side], strength=self._options.smoothing, gap=self._options.gap)
 
     def _correct(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import SetupError
@@ -16,8 +16,11 @@ from im2hands.media.source import Frame
 from .options import ReconstructOptions
 
 if TYPE_CHECKING:
+    from im2hands.geometry.searches import Searches
     from im2hands.keypoints.finder import HandFinder
+    from im2hands.surfaces.batch.frames import BatchReconstructor
     from im2hands.surfaces.from_keypoints import HandMesh
+    from im2hands.surfaces.from_picture import PictureReconstructor
 
 
 class Reconstructor(Protocol):
@@ -25,16 +28,16 @@ class Reconstructor(Protocol):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """``weights`` (names and sha256) and ``stage`` ("keypoints", "initial" or "refined"), for the take."""
+        """``weights`` (names and sha256) and ``stage`` ("none", "keypoints", "initial" or "refined"), for the take."""
         ...
 
-    def reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
+    def reconstruct(self, frame: Frame | None, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
         """Reconstruct the surface of every given hand.
 
         Parameters
         ----------
-        frame : Frame
-            The picture.
+        frame : Frame, optional
+            The picture; None for a reconstructor that makes no surfaces.
         camera : Camera
             Camera of the picture.
         hands : TwoHands
@@ -122,10 +125,13 @@ class ProviderNeeds:
         Options of the job.
     cancelled : callable
         Returns whether the person asked to stop. Called during a long search.
+    device : str
+        The device of the networks.
     """
 
     options: ReconstructOptions
     cancelled: Callable[[], bool]
+    device: str = "cpu"
 
 
 def provenance_of(reconstructor: Reconstructor, refiner: Refiner | None) -> dict[str, Any]:
@@ -169,8 +175,12 @@ class Components:
             The device as ``--device`` takes it; never "auto".
         """
         from im2hands.core.devices import choose_device
+        from im2hands.core.gpu import compute_exactly
 
-        return str(choose_device(options.device, refused))
+        device = choose_device(options.device, refused)
+        if device.type == "cuda":
+            compute_exactly()
+        return str(device)
 
     def reconstructor(self, options: ReconstructOptions, device_name: str) -> Reconstructor:
         """Load the surface networks onto their device, and limit PyTorch to the granted cores.
@@ -197,6 +207,44 @@ class Components:
             options.weights, device=torch.device(device_name), voxel_m=options.voxel_mm / 1000, stage=options.stage
         )
 
+    def batches(self, options: ReconstructOptions, reconstructor: Reconstructor) -> BatchReconstructor | None:
+        """Make what reconstructs many frames at once, where the device gains by it.
+
+        Parameters
+        ----------
+        options : ReconstructOptions
+            Options of the job.
+        reconstructor : Reconstructor
+            The reconstructor of single frames.
+
+        Returns
+        -------
+        BatchReconstructor or None
+            None on the processor, and for networks that have no batches.
+        """
+        if not getattr(reconstructor, "gains_by_batches", False):
+            return None
+        from im2hands.surfaces.batch.frames import BatchReconstructor
+
+        return BatchReconstructor(cast("PictureReconstructor", reconstructor), batch=options.frames_at_once)
+
+    def searches(self, device_name: str) -> Searches:
+        """Make what the fit of the template hands searches with.
+
+        Parameters
+        ----------
+        device_name : str
+            The device.
+
+        Returns
+        -------
+        Searches
+            The searches of the device.
+        """
+        from im2hands.geometry.searches import searches_on
+
+        return searches_on(device_name)
+
     def refiner(self, options: ReconstructOptions, device_name: str) -> Refiner | None:
         """Load the keypoint refinement network.
 
@@ -210,9 +258,9 @@ class Components:
         Returns
         -------
         Refiner or None
-            None if refinement is switched off or the weights do not include the network.
+            None if refinement is switched off, no surfaces are made, or the weights do not include the network.
         """
-        if not options.keypoint_refinement:
+        if not options.keypoint_refinement or options.is_draft:
             return None
         import torch
 
@@ -259,6 +307,7 @@ class Components:
             hands=hands,
             hand_boxes=replace(HandBoxes.read(Path(boxes), hands), mirrored=needs.options.mirrored) if boxes else None,
             cancelled=needs.cancelled,
+            device=needs.device,
         )
 
     def lift(self, detections: Sequence[HandDetection], camera: Camera, palm_m: float) -> TwoHands:
@@ -281,6 +330,35 @@ class Components:
         from im2hands.keypoints.placing.solve import place_hands
 
         return place_hands(detections, camera, palm_m)
+
+    def lift_clip(
+        self,
+        frames: Sequence[Sequence[HandDetection]],
+        cameras: Sequence[Camera],
+        times: Sequence[float],
+        palm_m: float,
+    ) -> list[TwoHands]:
+        """Convert the detected hands of a clip to metric keypoints, all frames together.
+
+        Parameters
+        ----------
+        frames : sequence of sequence of HandDetection
+            Hands of each frame.
+        cameras : sequence of Camera
+            Camera of each frame.
+        times : sequence of float
+            Time of each frame, seconds.
+        palm_m : float
+            Length from wrist to middle knuckle, metres.
+
+        Returns
+        -------
+        list of TwoHands
+            The hands of each frame.
+        """
+        from im2hands.keypoints.placing.clip import place_clip
+
+        return place_clip(frames, cameras, times, palm_m)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the packages that influence a result, by name."""

@@ -14,13 +14,14 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.files import open_regular, pack_arrays, read_shared, write_atomically
-from im2hands.core.hands import KEYPOINT_COUNT, SIDES, Side, TwoHands
-from im2hands.core.unpacking import JSON_BYTES, parse_json, unpack_arrays
-from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, WristOffset
+from im2hands.core.files import open_regular, read_shared, write_atomically
+from im2hands.core.hands import KEYPOINT_COUNT, SIDES, SKIN_POINT_COUNT, Side, TwoHands
+from im2hands.core.unpacking import JSON_BYTES, parse_json
+from im2hands.keypoints.hypothesis import HandDetection, HandMask, LiftedHand, SkinLandmarks, WristOffset
 from im2hands.keypoints.look import Look
 from im2hands.keypoints.look_file import pack_look, unpack_look
-from im2hands.take.arrays import LIMITS
+
+from .cached_arrays import NOT_CACHED, read_cached, write_cached
 
 # Files up to this size are hashed completely. Of larger files (clips), evenly spaced blocks are hashed, to save time.
 WHOLE_FILE_BYTES = 64 * 2**20
@@ -104,8 +105,7 @@ def hands_digest(hands: TwoHands, camera: Camera) -> str:
     parts: list[Any] = [camera.to_dict(), camera.rotation, camera.translation]
     for hand in hands.present():
         parts += [hand.side, hand.source, hand.score, hand.positions, hand.pixels, hand.confidence]
-        if hand.widths is not None:
-            parts.append(hand.widths)
+        parts.append(hand.thickness)
     return digest(*parts)
 
 
@@ -136,14 +136,11 @@ class DetectionCache:
         list of HandDetection or None
             None if there is no undamaged entry with this key.
         """
-        limit = LIMITS["cache_bytes"]
         try:
-            arrays = unpack_arrays(read_shared(self._path(index), expected=False, most_bytes=limit), limit)
-            if str(arrays["key"][0]) != key:
-                return None
+            arrays = read_cached(self._path(index), key)
             return [_detection(arrays, number) for number in range(int(arrays["count"][0]))]
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
-            return None  # missing or damaged: the hands are detected again
+        except NOT_CACHED:
+            return None  # the hands are detected again
 
     def write(self, index: int, key: str, detections: Sequence[HandDetection]) -> None:
         """Store the hands of a frame.
@@ -162,7 +159,7 @@ class DetectionCache:
         TakeError
             The file cannot be written.
         """
-        arrays = {"key": np.array([key]), "count": np.array([len(detections)])}
+        arrays = {"count": np.array([len(detections)])}
         for number, hand in enumerate(detections):
             arrays[f"{number}_words"] = np.array([hand.side, hand.source, hand.note])
             arrays[f"{number}_score"] = np.array([hand.score], np.float64)
@@ -171,9 +168,13 @@ class DetectionCache:
             if hand.lifted is not None:
                 given = {name: value for name, value in vars(hand.lifted).items() if value is not None}
                 arrays |= {f"{number}_lifted_{name}": np.asarray(value) for name, value in given.items()}
+            if hand.skin is not None:
+                arrays |= {f"{number}_skin_{name}": value for name, value in vars(hand.skin).items()}
+            if hand.mask is not None:
+                arrays |= {f"{number}_mask_{name}": value for name, value in vars(hand.mask).items()}
             if hand.wrist_offset is not None:
                 arrays[f"{number}_way"] = np.asarray([hand.wrist_offset.vector, hand.wrist_offset.spread], np.float64)
-        write_atomically(self._path(index), pack_arrays(arrays))
+        write_cached(self._path(index), key, arrays)
 
     def read_look(self, index: int, key: str, again: bool = False) -> Look | None:
         """Return the cached look at a frame of a clip.
@@ -192,12 +193,10 @@ class DetectionCache:
         Look or None
             None if there is no undamaged entry with this key.
         """
-        limit = LIMITS["cache_bytes"]
         try:
-            arrays = unpack_arrays(read_shared(self._look_path(index, again), expected=False, most_bytes=limit), limit)
-            return unpack_look(arrays) if str(arrays["key"][0]) == key else None
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
-            return None  # missing or damaged: the frame is looked at again
+            return unpack_look(read_cached(self._look_path(index, again), key))
+        except NOT_CACHED:
+            return None  # the frame is looked at again
 
     def write_look(self, index: int, key: str, look: Look, again: bool = False) -> None:
         """Store the look at a frame of a clip.
@@ -218,7 +217,7 @@ class DetectionCache:
         TakeError
             The file cannot be written.
         """
-        write_atomically(self._look_path(index, again), pack_arrays({"key": np.array([key]), **pack_look(look)}))
+        write_cached(self._look_path(index, again), key, pack_look(look))
 
     def finished_clip(self, key: str) -> list[int] | None:
         """Return the frames of a clip or sequence whose hands are all cached.
@@ -239,7 +238,7 @@ class DetectionCache:
             frames = data["frames"]
             # Nothing else would tell that a damaged list lacks a frame.
             return list(frames) if data["key"] == key and data["check"] == digest(key, frames) else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except NOT_CACHED:
             return None
 
     def finish_clip(self, key: str, frames: Sequence[int]) -> None:
@@ -280,4 +279,17 @@ def _detection(arrays: dict[str, np.ndarray], number: int) -> HandDetection:
         parts = {f.name: arrays.get(f"{number}_lifted_{f.name}") for f in fields(LiftedHand)}
         numbers = {name: float(value) for name, value in parts.items() if value is not None and value.ndim == 0}
         lifted = LiftedHand(**{**parts, **numbers})  # type: ignore[arg-type]
-    return HandDetection(cast(Side, side), pixels, shape, confidence, score, source, wrist_offset, note, lifted)
+    skin = None
+    if f"{number}_skin_pixels" in arrays:
+        skin = SkinLandmarks(*(arrays[f"{number}_skin_{f.name}"] for f in fields(SkinLandmarks)))
+        sizes = [value.shape for value in (skin.pixels, skin.spread, skin.visible)]
+        if sizes != [(SKIN_POINT_COUNT, 2), (SKIN_POINT_COUNT,), (SKIN_POINT_COUNT,)]:
+            raise ValueError(f"detection {number} has no skin")
+    mask = None
+    if f"{number}_mask_chance" in arrays:
+        mask = HandMask(*(arrays[f"{number}_mask_{f.name}"] for f in fields(HandMask)))
+        if mask.chance.ndim != 2 or mask.chance.shape[0] != mask.chance.shape[1] or mask.to_map.shape != (2, 3):
+            raise ValueError(f"detection {number} has no mask")
+    return HandDetection(
+        cast(Side, side), pixels, shape, confidence, score, source, wrist_offset, note, lifted, skin, mask
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from im2hands.core.errors import Im2HandsError
 from im2hands.core.files import json_bytes
 from im2hands.take.record import FrameStatus
 
-Phase = Literal["open", "weights", "keypoints", "surfaces", "clean"]
+Phase = Literal["open", "weights", "keypoints", "surfaces", "drafts", "clean"]
 
 
 @dataclass(frozen=True)
@@ -80,18 +80,20 @@ class Ready(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """Progress of a phase.
+    """Progress of a job.
 
     Parameters
     ----------
     phase : Phase
         The phase.
     done : int
-        Number of finished steps.
+        Number of finished steps of the phase.
     total : int
-        Number of all steps.
+        Number of all its steps.
     seconds_left : float, optional
-        Estimated time until the end of the phase; None if it is not known.
+        Estimated time until the end of the job; None if it is not known.
+    fraction : float
+        Share of the whole job that is done, 0 to 1. It never falls.
     """
 
     type: ClassVar[str] = "progress"
@@ -99,6 +101,27 @@ class Progress(Event):
     done: int
     total: int
     seconds_left: float | None = None
+    fraction: float = 0.0
+
+
+@dataclass(frozen=True)
+class HandsFound(Event):
+    """Hands that were found in a frame, before anything is made of them; a later event replaces an earlier one.
+
+    Parameters
+    ----------
+    index : int
+        Index of the frame.
+    hands : dict of str to list
+        Side to 21 keypoints [x, y, z], camera frame, metres. Those that are not placed yet lie at one distance.
+    image : str
+        Path of the picture; empty for a clip.
+    """
+
+    type: ClassVar[str] = "hands"
+    index: int
+    hands: dict[str, list[list[float]]]
+    image: str = ""
 
 
 @dataclass(frozen=True)

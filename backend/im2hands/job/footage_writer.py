@@ -64,11 +64,6 @@ class FootageWriter:
         elif reason or choice == "always" or FOOTAGE_ENTRY in take.header:
             self._start(reason or (ASKED_FOR if choice == "always" else ""))
 
-    @property
-    def is_active(self) -> bool:
-        """Whether copies are written."""
-        return self._is_active
-
     def follow(self, frames: Iterable[tuple[Entry, Frame | FrameError]]) -> Iterator[tuple[Entry, Frame | FrameError]]:
         """Pass decoded frames on, after their copies are written.
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import RefinedHands, Side, TwoHands
+from im2hands.core.gpu import memory_error
+from im2hands.core.hands import SIDES, RefinedHands, Side, TwoHands
 from im2hands.core.person_path import person_path
+from im2hands.geometry.contact import Contact, parted
 from im2hands.media.source import Frame
 
 from .components import Components, Reconstructor, Refiner
@@ -34,11 +39,39 @@ class FrameSurfaces:
         Their surfaces.
     trouble : str
         The error message if one of two hands has no mesh.
+    contact : Contact or None
+        How two surfaces met before they were parted; None without two surfaces.
     """
 
     refined: RefinedHands
     meshes: dict[Side, HandMesh]
     trouble: str = ""
+    contact: Contact | None = None
+
+    @classmethod
+    def of(cls, refined: RefinedHands, meshes: Mapping[Side, HandMesh], trouble: str = "") -> FrameSurfaces:
+        """Let surfaces that claim the same room meet in between.
+
+        Parameters
+        ----------
+        refined : RefinedHands
+            The hands whose surfaces were made.
+        meshes : mapping of Side to HandMesh
+            Their surfaces, as the networks made them.
+        trouble : str
+            The error message if one of two hands has no mesh.
+
+        Returns
+        -------
+        FrameSurfaces
+            The surfaces, and how they met.
+        """
+        if len(meshes) < len(SIDES) or not all(len(mesh.faces) for mesh in meshes.values()):
+            return cls(refined, dict(meshes), trouble)
+        vertices, contact = parted({side: (mesh.vertices, mesh.faces) for side, mesh in meshes.items()})
+        if contact.penetration_ml:
+            meshes = {side: replace(mesh, vertices=vertices[side].astype(np.float32)) for side, mesh in meshes.items()}
+        return cls(refined, dict(meshes), trouble, contact)
 
 
 @dataclass(frozen=True)
@@ -47,17 +80,20 @@ class FrameJob:
 
     Parameters
     ----------
-    frame : Frame
-        The picture.
+    frame : Frame, optional
+        The picture; None where no surface is made.
     camera : Camera
         Its camera.
     hands : TwoHands
         Keypoints in the camera frame.
+    corrected : set of Side
+        Hands whose keypoints a person corrected: no network moves them.
     """
 
-    frame: Frame
+    frame: Frame | None
     camera: Camera
     hands: TwoHands
+    corrected: frozenset[Side] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -118,12 +154,12 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
     """
     frame, camera = job.frame, job.camera
     try:
-        refined = RefinedHands(job.hands) if refiner is None else refiner.refine(frame, camera, job.hands)
+        refined = refine_hands(refiner, job)
         present = refined.hands.present()
         if not present:
             return FrameSurfaces(refined, {})
         try:
-            return FrameSurfaces(refined, reconstructor.reconstruct(frame, camera, refined.hands))
+            return FrameSurfaces.of(refined, reconstructor.reconstruct(frame, camera, refined.hands))
         except FrameError as error:
             if len(present) == 1:
                 raise
@@ -138,14 +174,35 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
                 trouble = str(error)
         if not meshes:
             raise FrameError(trouble)
-        return FrameSurfaces(refined, meshes, trouble)
+        return FrameSurfaces.of(refined, meshes, trouble)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-            raise FrameError(
-                f"{frame.name}: there is not enough memory for the surface.",
-                "Make the voxels larger (--voxel-mm) or compute on the processor (--device cpu).",
-            ) from error
-        raise
+        raise memory_error(error, "The hands" if frame is None else frame.name) from error
+
+
+def refine_hands(refiner: Refiner | None, job: FrameJob) -> RefinedHands:
+    """Refine the keypoints of a frame, but not those that a person corrected.
+
+    Parameters
+    ----------
+    refiner : Refiner, optional
+        Refines keypoints. Without it, or without a picture, keypoints stay unchanged.
+    job : FrameJob
+        The frame.
+
+    Returns
+    -------
+    RefinedHands
+        The hands.
+    """
+    if refiner is None or job.frame is None:
+        return RefinedHands(job.hands)
+    made = refiner.refine(job.frame, job.camera, job.hands)
+    if not job.corrected:
+        return made
+    hands = {side: (job.hands if side in job.corrected else made.hands).get(side) for side in SIDES}
+    return replace(
+        made, hands=TwoHands(**hands), refined=tuple(side for side in made.refined if side not in job.corrected)
+    )
 
 
 def make_surfaces_far(networks: FarNetworks, job: FrameJob) -> FrameSurfaces | FrameError:

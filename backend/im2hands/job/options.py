@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from im2hands.animation.clean_options import CleanOptions
 from im2hands.core.errors import InputError
-from im2hands.core.options import OPTIONS, check_options, options_dataclass, options_of
+from im2hands.core.options import OPTIONS, check_options, options_dataclass, options_of, with_quality
 from im2hands.core.person_path import person_path
 
-_NOT_SETTINGS = ("inputs", "output", "resume", "overwrite", "executor")
+NO_SURFACES = "none"
+"""The stage of a draft."""
+
+_MOST_FRAMES = 64  # in a batch
+
+_NOT_SETTINGS = ("inputs", "output", "edits", "resume", "overwrite", "executor", "batch")
 
 
 class _ReconstructOptions:
@@ -46,7 +51,26 @@ class _ReconstructOptions:
             raise InputError("No output folder given.", "Give the folder of the take with --output.")
         for path in (*self.inputs, self.output):
             person_path(path)
+        for name, value in with_quality(asdict(self)).items():  # type: ignore[call-overload]
+            object.__setattr__(self, name, value)
         check_options(asdict(self))  # type: ignore[call-overload]
+        if self.batch != "auto" and not (
+            self.batch.isascii() and self.batch.isdigit() and 1 <= int(self.batch[:9]) <= _MOST_FRAMES
+        ):
+            raise InputError(
+                f"The option batch is {self.batch[:20]!r}, it must be auto or 1 to {_MOST_FRAMES}.",
+                OPTIONS["batch"].hint,
+            )
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether the frames get no surfaces."""
+        return bool(self.stage == NO_SURFACES)
+
+    @property
+    def frames_at_once(self) -> int | None:
+        """Frames in a batch; None if the memory of the device decides."""
+        return None if self.batch == "auto" else int(self.batch)
 
     @property
     def keypoint_file(self) -> Path | None:
@@ -101,7 +125,7 @@ if TYPE_CHECKING:
 else:
     ReconstructOptions = options_dataclass(
         "ReconstructOptions",
-        options_of("reconstruct"),
+        "reconstruct",
         _ReconstructOptions,
         before=(("inputs", tuple), ("output", str)),
     )

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from im2hands.animation.clean_options import CleanOptions
 from im2hands.core.camera import Camera
-from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, InputError, SetupError
+from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, SetupError
+from im2hands.core.gpu import device_failure
 from im2hands.core.memory import require_memory
 from im2hands.core.person_path import person_path
 from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.footage import why_copies
 from im2hands.media.source import Entry, Source, open_source
-from im2hands.take.begin import begin_take, lock_take
+from im2hands.take.begin import begin_take, is_of_other_pictures, lock_take
+from im2hands.take.edits import Edits, set_edits_aside
 from im2hands.take.lock import TakeLock
 from im2hands.take.record import FrameRecord
-from im2hands.take.take import CACHE_FOLDER, Take
+from im2hands.take.take import CACHE_FOLDER, UNFINISHED, Take
 
 from .background import Background
 from .components import Components, Reconstructor, Refiner, provenance_of
-from .eta import EtaEstimator
-from .events import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
+from .edit_checks import check_edits
+from .events import Event, Finished, FrameDone, Summary, Warned
 from .footage_writer import FootageWriter
+from .found_hands import FoundHands
 from .frame_surfaces import FarNetworks
-from .keypoint_phase import FoundHands, KeypointPhase
-from .options import ReconstructOptions
+from .keypoint_phase import KeypointPhase
+from .options import NO_SURFACES, ReconstructOptions
+from .progress import JobProgress, Part, clean_report, plan_reconstruction
 from .surface_phase import SurfacePhase
+from .take_header import entry_extra, take_header
 
 __all__ = ["ReconstructJob", "ReconstructOptions"]
 
@@ -52,6 +57,9 @@ class ReconstructJob:
         Returns whether the person asked to stop. Called several times a second, from any thread.
     parts : Components, optional
         Components of the job; None for the real ones.
+    stopped : callable, optional
+        Returns whether the person asked to stop at once. With it, a job that ends early rigs what is done: frames whose
+        hands were found but that have no surfaces become drafts. None: every stop is at once.
     """
 
     def __init__(
@@ -60,16 +68,50 @@ class ReconstructJob:
         events: Callable[[Event], None],
         cancelled: Callable[[], bool],
         parts: Components | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> None:
         self._options, self._events, self._cancelled = options, events, cancelled
         self._parts = parts or Components()
         self._folder = person_path(options.output).absolute()
-        self._background = Background(cancelled)
+        self._background = Background(cancelled, stopped)
         self._keypoints: KeypointPhase | None = None
         self._lock: TakeLock | None = None
         self._take: Take | None = None
+        self._wanted: frozenset[int] | None = None  # the only frames to be made; None for all
+        self._device = "cpu"
         self._counts: Counter[str] = Counter()
-        self._eta = EtaEstimator()
+        self._counted: set[int] = set()  # the frames
+        self._progress = JobProgress(events)
+
+    @classmethod
+    def from_request(
+        cls,
+        request: Mapping[str, Any],
+        events: Callable[[Event], None],
+        cancelled: Callable[[], bool],
+        parts: Components | None = None,
+        stopped: Callable[[], bool] | None = None,
+    ) -> ReconstructJob:
+        """Make the job from the fields of a ``reconstruct`` request.
+
+        Parameters
+        ----------
+        request : mapping
+            Fields of the request.
+        events, cancelled, parts, stopped
+            As for the class.
+
+        Returns
+        -------
+        ReconstructJob
+            The job.
+
+        Raises
+        ------
+        InputError
+            A field has the wrong type or its value is not possible.
+        """
+        return cls(ReconstructOptions.from_request(request), events, cancelled, parts, stopped)
 
     def run(self) -> Finished:
         """Run the job.
@@ -77,23 +119,27 @@ class ReconstructJob:
         Returns
         -------
         Finished
-            The result. ``cancelled`` is True if the person stopped the job; the method then returns within 2 s. A long
-            call may still run on a daemon thread. It ends by itself.
+            The result. ``cancelled`` is True if the person ended the job early. The method returns within 2 s after
+            the person asked to stop at once. A long call may still run on a daemon thread. It ends by itself.
 
         Raises
         ------
         InputError
             Inputs, options or the output folder cannot be used, or another job uses the take.
         SetupError
-            Weights or the device are missing.
+            Weights or the device are missing, or the device stopped.
         """
         started = time.monotonic()
         try:
             try:
-                self._run()
-                cancelled = False
+                cancelled = self._run()
             except Cancelled:
                 cancelled = True
+            except RuntimeError as error:
+                problem = device_failure(error, self._device)
+                if problem is None:
+                    raise
+                raise problem from error
             finally:
                 self._background.close(self._keypoints.close if self._keypoints else None)
             if self._take is not None:
@@ -108,44 +154,120 @@ class ReconstructJob:
         summary = Summary(total=total, seconds=round(time.monotonic() - started, 3), **counts)
         return Finished(str(self._folder), cancelled, summary)
 
-    def _run(self) -> None:
+    def _run(self) -> bool:
+        """Run the job; return whether the person ended it early."""
         options = self._options
-        self._progress("open", 0, 1)
+        self._step("open", 0)
         require_memory()
         self._lock = lock = lock_take(self._folder)  # "in use" is said before anything that takes long
         # On the background thread: opening takes long on a slow disk, and the person may want to stop.
         cameras, source, camera = self._background.run(self._open)
         for note in source.notes:
             self._events(Warned(note.message, note.hint))
-        reason = "" if options.footage == "never" else self._background.run(lambda: why_copies(source))
-        self._progress("open", 1, 1)
-        self._progress("weights", 0, 1)
+        edits = self._background.run(lambda: self._edits(source, cameras))  # before anything is written
+        reason = self._background.run(lambda: self._why_copies(source))
+        wanted = len(source if self._wanted is None else self._wanted)
+        plan_reconstruction(self._progress, options, source.is_sequence, len(source), wanted)
+        self._step("weights", 0)
         refused: list[SetupError] = []
         device, reconstructor, refiner = self._background.run(lambda: self._load(refused))
         for problem in refused:
             self._events(Warned(problem.message, problem.hint))
-        self._progress("weights", 1, 1)
-        header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
+        programs = {**self._parts.versions(), **provenance_of(reconstructor, refiner)}
+        header = take_header(source, camera, options.settings(), programs, device)
+        self._device = device
         take = begin_take(lock, source, header, resume=options.resume, overwrite=options.overwrite)
         self._take = take
-        if camera.origin == "assumed":
+        kinds = take.header["provenance"].get("devices", ())
+        if kinds:
+            self._events(
+                Warned(
+                    f"This take has frames that were made on other devices ({', '.join(kinds)}): "
+                    "equal ones differ a little.",
+                    f"Begin it anew (--overwrite) to make all of them on {device}, or choose the other device.",
+                )
+            )
+        if camera.origin == "assumed" and self._wanted is None:
             self._events(
                 Warned(
                     f"The focal length is not known; a field of view of {ASSUMED_FOV_DEGREES:g} degrees is assumed.",
-                    "Distance and depth depend on it: give the field of view (--fov) or the focal length (--focal-px).",
+                    "Distance and depth depend on it: give the lens (in Blender: Camera; else --fov or --focal-px).",
                 )
             )
         footage = FootageWriter(take, source, options.footage, reason, self._background.check)
-        found = self._find_hands(take, source, cameras, footage)
+        self._begin_edits(take, edits)
+        if self._wanted is None:
+            self._note_unfinished(take, True)
+        found, early = self._find_hands(take, source, cameras, footage, edits)
+        self._use_edits(take, edits, self._keypoints.unused if self._keypoints is not None else [])
         version = self._parts.versions()["im2hands"]
         far = FarNetworks.like_here(self._parts, options, device) if options.executor == "ray" else None
-        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version, far)
-        self._make_surfaces(take, source, found, phase)
-        warned = footage.complete()
-        if warned is not None:
-            self._events(warned)
+        batches = self._parts.batches(options, reconstructor) if far is None else None
+        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version, far, batches)
+        try:
+            if not early:
+                self._make_surfaces(take, source, found, phase)
+                warned = footage.complete() if self._wanted is None else None
+                if warned is not None:
+                    self._events(warned)
+        except Cancelled:
+            if not self._background.go_on():
+                raise
+            early = True
+        if early:
+            drafts = replace(options, stage=NO_SURFACES)  # type: ignore[type-var]
+            made = self._parts.reconstructor(drafts, device)
+            self._make_drafts(
+                take, source, found, SurfacePhase(drafts, take, made, None, self._background, footage, version)
+            )
         if self._options.clean:
-            self._clean(take)
+            with self._background.patiently():
+                self._clean(take)
+        if self._wanted is None and not early:
+            self._note_unfinished(take, False)
+        self._progress.finish()
+        return early
+
+    def _step(self, part: Part, done: int) -> None:
+        """Report the begin or the end of a part of one step."""
+        self._progress.begin(part, 1)
+        self._progress.at(done, (done, 1))
+
+    def _note_unfinished(self, take: Take, unfinished: bool) -> None:
+        """Write into the take whether a run of it has not come to its end."""
+        if bool(take.header.get(UNFINISHED)) != unfinished:
+            take.header.pop(UNFINISHED, None)
+            if unfinished:
+                take.header[UNFINISHED] = True
+            take.save()
+
+    def _edits(self, source: Source, cameras: CameraChoice) -> Edits:
+        """Read and check a person's corrections: those of the option ``edits``, else those that the take has."""
+        options = self._options
+        if options.edits is not None:
+            edits = Edits.read(person_path(options.edits))
+        elif options.overwrite and is_of_other_pictures(self._folder, source):
+            set_edits_aside(self._folder)
+            return Edits()
+        else:
+            edits = Edits.of_take(self._folder)
+        check_edits(edits, source, cameras, [entry.index for entry in source.entries], options.frames is not None)
+        return edits
+
+    def _why_copies(self, source: Source) -> str:
+        return "" if self._options.footage == "never" else why_copies(source)
+
+    def _begin_edits(self, take: Take, edits: Edits) -> None:
+        """Keep the corrections in the take, so that later runs apply them too."""
+        if self._options.edits is not None:
+            with take.writing():
+                edits.write(take.folder)
+
+    def _use_edits(self, take: Take, edits: Edits, unused: Sequence[str]) -> None:
+        """Tell what of the corrections could not be applied to the hands that were found."""
+        if unused:
+            more = f" {len(unused) - 1} more could not be used." if len(unused) > 1 else ""
+            self._events(Warned(f"{unused[0]}{more}", "The frame has the hands that were found."))
 
     def _open(self) -> tuple[CameraChoice, Source, Camera]:
         options = self._options
@@ -163,53 +285,67 @@ class ReconstructJob:
         return device, reconstructor, self._parts.refiner(self._options, device)
 
     def _find_hands(
-        self, take: Take, source: Source, cameras: CameraChoice, footage: FootageWriter
-    ) -> list[FoundHands]:
-        self._eta = EtaEstimator()
-        total = len(source)
-
-        def report(done: int, frame_seconds: float | None) -> None:
-            left = self._eta.seconds_left(done, total)
-            self._progress("keypoints", done, total, frame_seconds if left is None else max(left, frame_seconds or 0.0))
+        self, take: Take, source: Source, cameras: CameraChoice, footage: FootageWriter, edits: Edits
+    ) -> tuple[list[FoundHands], bool]:
+        """Return the hands that were found, and whether the person ended the search early."""
+        if self._wanted is not None and not self._wanted:
+            return [], False
 
         def failed(entry: Entry, error: Im2HandsError) -> None:
             self._write_failed(take, source, entry, error)
 
         self._keypoints = KeypointPhase(
             self._options, source, cameras, self._parts, self._background, take.folder / CACHE_FOLDER,
-            footage, self._cancelled, report, failed,
+            footage, self._cancelled, self._progress, self._events, failed, edits, self._wanted, self._device,
         )  # fmt: skip
-        return self._keypoints.run()
+        return self._keypoints.run(), self._keypoints.ended_early
 
     def _make_surfaces(self, take: Take, source: Source, found: list[FoundHands], phase: SurfacePhase) -> None:
         reused, waiting = phase.sort_out(found)
         for item in reused:
             self._count(take.records[item.entry.index], take, reused=True)
-        if (waiting or not self._options.clean) and take.header.pop("clean", None) is not None:
-            take.save()  # the clean motion will not belong to the new frames
+        self._forget_motion(take, bool(waiting))
         done = len(reused)
-        self._eta = EtaEstimator(done)
-        self._progress("surfaces", done, len(found), self._eta.seconds_left(done, len(found)))
+        self._progress.begin("drafts" if self._options.is_draft else "surfaces", len(found), done)
+        self._progress.at(done, (done, len(found)))
         for entry, result in phase.run(source, waiting):
             if isinstance(result, Im2HandsError):
                 self._write_failed(take, source, entry, result)
             else:
                 self._count(result, take)
             done += 1
-            self._progress("surfaces", done, len(found), self._eta.seconds_left(done, len(found)))
+            self._progress.at(done, (done, len(found)))
+
+    def _make_drafts(self, take: Take, source: Source, found: list[FoundHands], phase: SurfacePhase) -> None:
+        """Give the found hands without surfaces to the frames that neither this job nor an earlier one came to."""
+        there = self._counted | {index for index, record in take.records.items() if record.file}
+        waiting = [item for item in found if item.entry.index not in there]
+        self._forget_motion(take, bool(waiting))
+        for entry, result in phase.run(source, waiting):
+            if isinstance(result, Im2HandsError):
+                self._write_failed(take, source, entry, result)
+            else:
+                self._count(result, take)
+
+    def _forget_motion(self, take: Take, has_new_frames: bool) -> None:
+        """Write that the take has no clean motion, where it will not belong to its frames."""
+        is_old = has_new_frames or not self._options.clean
+        if self._wanted is None and is_old and take.header.pop("clean", None) is not None:
+            take.save()
 
     def _clean(self, take: Take) -> None:
         from .clean_phase import CleanPhase
 
-        self._eta = EtaEstimator()
-
-        def report(done: int, total: int) -> None:
-            self._progress("clean", done, total, self._eta.seconds_left(done, total))
-
+        options, keep_shape = self._cleaning(take)
+        report, searches = clean_report(self._progress), self._parts.searches(self._device)
         try:
-            CleanPhase(take, self._options.cleaning, self._background.run, report).run()
+            CleanPhase(take, options, self._background.run, report, keep_shape=keep_shape, searches=searches).run()
         except DamagedFramesError as error:  # of earlier runs: the frames of this one were just written
             self._events(Warned(error.message, error.hint))
+
+    def _cleaning(self, take: Take) -> tuple[CleanOptions, bool]:
+        """Return the options of the clean phase, and whether the take keeps the shape of its hands."""
+        return self._options.cleaning, False
 
     def _write_failed(self, take: Take, source: Source, entry: Entry, error: Im2HandsError) -> None:
         record = FrameRecord(entry.index, "failed", message=str(error), extra=entry_extra(source, entry))
@@ -219,67 +355,5 @@ class ReconstructJob:
     def _count(self, record: FrameRecord, take: Take, reused: bool = False) -> None:
         self._counts[record.status] += 1
         self._counts["reused"] += reused
+        self._counted.add(record.index)
         self._events(FrameDone(record.index, record.status, record.file, record.message, str(take.folder)))
-
-    def _progress(self, phase: Phase, done: int, total: int, left: float | None = None) -> None:
-        self._events(Progress(phase, done, total, None if left is None else round(left, 1)))
-
-    def _header(self, source: Source, camera: Camera, device: str, networks: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "source": {
-                "kind": source.kind,
-                "inputs": [str(path) for path in source.inputs],
-                "files": list(dict.fromkeys(str(entry.path) for entry in source.entries)),
-                "first": source.entries[0].index,
-                "step": source.step,
-                "sequence": source.kind == "video" or source.numbered,
-                **(source.clip.facts() if source.clip else {}),
-            },
-            "fps": source.fps,
-            "image_size": [camera.width, camera.height],
-            "camera": camera.to_dict(),
-            "settings": self._options.settings(),
-            "provenance": {
-                **self._parts.versions(), **networks, "device": device, "date": _date(),
-            },
-        }  # fmt: skip
-
-
-def entry_extra(source: Source, entry: Entry) -> dict[str, Any]:
-    """Return the optional fields of a frame's record that are known before it is decoded.
-
-    Parameters
-    ----------
-    source : Source
-        The source.
-    entry : Entry
-        The frame.
-
-    Returns
-    -------
-    dict
-        ``time`` in seconds, and for pictures ``image``, the path.
-    """
-    extra: dict[str, Any] = {"time": round(entry.time, 6)}
-    if source.kind == "images":
-        extra["image"] = str(entry.path)
-    return extra
-
-
-def _date() -> str:
-    """Return the current time, or the time in SOURCE_DATE_EPOCH, as reproducible builds set it.
-
-    Raises
-    ------
-    InputError
-        SOURCE_DATE_EPOCH is not a number of seconds that a date can have.
-    """
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    try:
-        moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise InputError(
-            f"The environment variable SOURCE_DATE_EPOCH is {epoch[:40]!r}, which is no date.",
-            "Give seconds since 1970, or leave it unset.",
-        ) from error
-    return moment.isoformat(timespec="seconds")

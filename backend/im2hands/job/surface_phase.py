@@ -11,9 +11,10 @@ import numpy as np
 
 from im2hands.core.errors import FrameError, Im2HandsError
 from im2hands.core.farm import on_cluster
-from im2hands.core.hands import SIDES, HandKeypoints
+from im2hands.core.hands import SIDES, HandKeypoints, RefinedHands
 from im2hands.media.source import Entry, Frame, Source
 from im2hands.take.arrays import check_arrays
+from im2hands.take.contact import CONTACT, contact_arrays, contact_entry
 from im2hands.take.record import FrameRecord, FrameStatus, convert_keypoints_2d
 from im2hands.take.take import Take
 
@@ -21,14 +22,16 @@ from .background import Background
 from .components import Reconstructor, Refiner, provenance_of
 from .detection_cache import digest, hands_digest
 from .footage_writer import FootageWriter
-from .frame_surfaces import FarNetworks, FrameJob, FrameSurfaces, make_surfaces, make_surfaces_far
-from .keypoint_phase import FoundHands
+from .found_hands import FoundHands
+from .frame_surfaces import FarNetworks, FrameJob, FrameSurfaces, make_surfaces, make_surfaces_far, refine_hands
 from .options import ReconstructOptions
+from .take_header import entry_extra
 
 if TYPE_CHECKING:
+    from im2hands.surfaces.batch.frames import BatchReconstructor
     from im2hands.surfaces.from_keypoints import HandMesh
 
-Decoded = Iterator[tuple[Entry, Frame | FrameError]]
+Decoded = Iterator[tuple[Entry, Frame | FrameError | None]]
 Computed = Iterator[tuple[Entry, FrameSurfaces | FrameError]]
 
 _LOST_HINT = "Look whether its machine has enough memory; the same command makes only this frame again."
@@ -55,6 +58,8 @@ class SurfacePhase:
         Version of this package.
     far : FarNetworks, optional
         What the machines of a Ray cluster load, if they make the surfaces; None for this machine.
+    batches : BatchReconstructor, optional
+        Makes the surfaces of many frames at once, with the networks of ``reconstructor``; None for one by one.
     """
 
     def __init__(
@@ -67,8 +72,9 @@ class SurfacePhase:
         footage: FootageWriter,
         version: str,
         far: FarNetworks | None = None,
+        batches: BatchReconstructor | None = None,
     ) -> None:
-        self._footage, self._far = footage, far
+        self._options, self._footage, self._far, self._batches = options, footage, far, batches
         self._take, self._reconstructor, self._refiner, self._background = take, reconstructor, refiner, background
         self._settings = digest(version, provenance_of(reconstructor, refiner), options.stage, options.voxel_mm)
 
@@ -133,10 +139,7 @@ class SurfacePhase:
             The take cannot be written.
         """
         by_index = {item.entry.index: item for item in waiting}
-        decoded = self._footage.follow(source.read([item.entry for item in waiting]))
-        far = self._far
-        computed = self._compute_here(decoded, by_index) if far is None else self._compute_far(far, decoded, by_index)
-        for entry, made in computed:
+        for entry, made in self._compute(source, waiting, by_index):
             if not isinstance(made, FrameError):
                 try:
                     record, arrays = self._recorded(entry, by_index[entry.index], made, source)
@@ -148,6 +151,17 @@ class SurfacePhase:
             self._take.write_frame(record, arrays)
             yield entry, record
 
+    def _compute(self, source: Source, waiting: Sequence[FoundHands], by_index: Mapping[int, FoundHands]) -> Computed:
+        """Make the surfaces where they are to be made, from pictures only where a picture is needed."""
+        if self._options.is_draft:
+            return self._compute_here(((item.entry, None) for item in waiting), by_index)
+        decoded: Decoded = self._footage.follow(source.read([item.entry for item in waiting]))
+        if self._far is not None:
+            return self._compute_far(self._far, decoded, by_index)
+        if self._batches is not None:
+            return self._compute_in_batches(self._batches, decoded, by_index)
+        return self._compute_here(decoded, by_index)
+
     def _compute_here(self, decoded: Decoded, by_index: Mapping[int, FoundHands]) -> Computed:
         """Make the surfaces on the background thread."""
         for entry, frame in decoded:
@@ -155,13 +169,62 @@ class SurfacePhase:
             if isinstance(frame, FrameError):
                 yield entry, frame
                 continue
-            job = FrameJob(frame, by_index[entry.index].camera, by_index[entry.index].hands)
-            made: FrameSurfaces | FrameError
-            try:
-                made = self._background.run(partial(make_surfaces, self._reconstructor, self._refiner, job))
-            except FrameError as error:
-                made = error
-            yield entry, made
+            yield entry, self._background.run(partial(self._made, _frame_job(frame, by_index[entry.index])))
+
+    def _made(self, job: FrameJob) -> FrameSurfaces | FrameError:
+        try:
+            return make_surfaces(self._reconstructor, self._refiner, job)
+        except FrameError as error:
+            return error
+
+    def _compute_in_batches(
+        self, batches: BatchReconstructor, decoded: Decoded, by_index: Mapping[int, FoundHands]
+    ) -> Computed:
+        """Make the surfaces on the background thread, many frames at once."""
+        started: deque[tuple[Entry, FrameJob | FrameError]] = deque()
+        waiting: list[FrameJob] = []
+        refined: deque[RefinedHands] = deque()
+
+        def advanced() -> Iterator[tuple[Entry, FrameSurfaces | FrameError]]:
+            results = iter(self._background.run(partial(self._advance, batches, tuple(waiting), refined)))
+            waiting.clear()
+            while started:
+                entry, job = started[0]
+                if isinstance(job, FrameError):
+                    yield entry, job
+                elif (made := next(results, None)) is not None:
+                    # What fails together is tried alone, where one hand may do.
+                    again = isinstance(made, FrameError)
+                    yield entry, self._background.run(partial(self._made, job)) if again else made
+                else:
+                    return
+                started.popleft()
+
+        with batches:
+            for entry, frame in decoded:
+                self._background.check()
+                if isinstance(frame, FrameError):
+                    started.append((entry, frame))
+                    continue
+                waiting.append(_frame_job(frame, by_index[entry.index]))
+                started.append((entry, waiting[-1]))
+                if len(waiting) >= batches.size:
+                    yield from advanced()
+            while started:
+                yield from advanced()
+
+    def _advance(
+        self, batches: BatchReconstructor, jobs: Sequence[FrameJob], refined: deque[RefinedHands]
+    ) -> list[FrameSurfaces | FrameError]:
+        """Begin frames; return those that are finished now. ``refined`` holds the hands of those in between."""
+        hands = [refine_hands(self._refiner, job) for job in jobs]
+        refined.extend(hands)
+        given = [(job.frame, job.camera, own.hands) for job, own in zip(jobs, hands, strict=True)]
+        finished: list[FrameSurfaces | FrameError] = []
+        for made in batches.advance(given):
+            own = refined.popleft()
+            finished.append(made if isinstance(made, FrameError) else FrameSurfaces.of(own, made))
+        return finished
 
     def _compute_far(self, far: FarNetworks, decoded: Decoded, by_index: Mapping[int, FoundHands]) -> Computed:
         """Make the surfaces on a Ray cluster. Pictures go there and surfaces come back through Ray."""
@@ -171,7 +234,7 @@ class SurfacePhase:
             for entry, frame in decoded:
                 started.append((entry, frame if isinstance(frame, FrameError) else None))
                 if not isinstance(frame, FrameError):
-                    yield FrameJob(frame, by_index[entry.index].camera, by_index[entry.index].hands)
+                    yield _frame_job(frame, by_index[entry.index])
 
         def failed_before() -> Computed:
             while started and started[0][1] is not None:
@@ -199,13 +262,22 @@ class SurfacePhase:
         missing = [side for side in SIDES if side not in hands]
         status: FrameStatus = "ok" if not missing else "partial" if hands else "empty"
         message = {"ok": "", "empty": "No hand was found."}.get(status, f"Only the {', '.join(hands)} hand was found.")
-        extra: dict[str, Any] = {"time": round(entry.time, 6)}
-        if source.kind == "images":
-            extra["image"] = str(entry.path)
+        extra = entry_extra(source, entry)
         if found.camera.to_dict() != self._take.header["camera"]:
             extra["camera"] = found.camera.to_dict()
         if [found.camera.width, found.camera.height] != self._take.header["image_size"]:
             extra["image_size"] = [found.camera.width, found.camera.height]
+        if found.corrected is not None:
+            extra["edited"] = True
+        if hands and not any(len(meshes[side].faces) for side in hands):
+            extra["surfaces"] = False
+        contact = made.contact if len(hands) == len(SIDES) else None
+        if contact is not None:
+            extra[CONTACT] = contact_entry(
+                contact,
+                {side: meshes[side].vertices for side in hands},
+                {side: hand.positions for side, hand in hands.items()},
+            )
         facts: dict[str, dict[str, Any]] = {
             side: {"confidence": round(hand.score, 4), "source": hand.source} for side, hand in hands.items()
         }
@@ -219,6 +291,8 @@ class SurfacePhase:
             for side, hand in hands.items()
             for name, array in _arrays(hand, meshes[side], found.camera.width, self._take.mirrored).items()
         }
+        if contact is not None:
+            arrays |= contact_arrays(contact)
         try:
             check_arrays("frame", arrays)
         except ValueError as error:  # keypoints of a file, thousands of kilometres away
@@ -229,18 +303,22 @@ class SurfacePhase:
         return record, arrays or None
 
 
+def _frame_job(frame: Frame | None, found: FoundHands) -> FrameJob:
+    return FrameJob(frame, found.camera, found.hands, found.corrected or frozenset())
+
+
 def _arrays(hand: HandKeypoints, mesh: HandMesh, width: int, mirrored: bool) -> dict[str, np.ndarray]:
     """Return the arrays of one hand as the take stores them, by name without the side.
 
     Its pixels belong to the picture in which the hand was found. If ``mirrored``, the picture on disk is the mirror
     image of that picture; ``width`` is the width of both, pixels.
     """
-    known = {} if hand.widths is None else {"widths": np.asarray(hand.widths, np.float32)}
-    return known | {
+    return {
         "vertices": np.asarray(mesh.vertices, np.float32),
         "faces": np.asarray(mesh.faces, np.int32),
         "keypoints": np.asarray(hand.positions, np.float32),
         "keypoints_2d": convert_keypoints_2d(np.asarray(hand.pixels, np.float32), width, mirrored=mirrored),
         "confidence": np.asarray(hand.confidence, np.float32),
         "bone_lengths": np.asarray(mesh.bone_lengths, np.float32),
+        "thickness": np.asarray(hand.thickness, np.float32),
     }

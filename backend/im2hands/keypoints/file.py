@@ -6,9 +6,6 @@ JSON::
 
 npz: arrays ``000012_left`` and ``000012_right`` of shape (21, 3), and the strings ``order``, ``unit`` and ``space``.
 
-Where the widths of a hand are known (``geometry.hand_shape``), ``"widths": {"left": [8 ratios], "right": ...}`` or
-arrays ``widths_left`` and ``widths_right`` tell them for all frames; null or NaN stands for a width that is not known.
-
 ``order`` is file, interhand, halo or mediapipe. ``unit`` is m or mm. ``space`` is camera (x right, y down, z forward)
 or world (the camera's ``R`` and ``t`` are applied). The defaults are file, m and camera. A side or a frame may be
 missing.
@@ -19,7 +16,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +27,6 @@ from im2hands.core.errors import InputError
 from im2hands.core.files import read_regular
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES, TO_FILE_ORDER, HandKeypoints, Side, TwoHands, check_keypoints
 from im2hands.core.unpacking import parse_json, unpack_arrays
-from im2hands.geometry.hand_shape import check_widths
 
 _MOST_BYTES = 256 * 2**20  # of all keypoints, unpacked; an hour of two hands takes a quarter of it
 
@@ -57,8 +53,6 @@ class KeypointFile:
         Frame of the numbers: an entry of ``SPACES``.
     raw : Mapping[int, Mapping[Side, Any]]
         The file's rows by frame index and hand side, not checked yet.
-    widths : Mapping[Side, (8,) float64]
-        The widths of the hands that the file tells.
     """
 
     name: str
@@ -66,7 +60,6 @@ class KeypointFile:
     unit: str
     space: str
     raw: Mapping[int, Mapping[Side, Any]]
-    widths: Mapping[Side, np.ndarray] = field(default_factory=dict)
 
     @property
     def frames(self) -> list[int]:
@@ -93,7 +86,7 @@ class KeypointFile:
         ------
         InputError
             If the file does not exist or has another format, if the order, the unit or the space is unknown, if a frame
-            number or a side is invalid, if there are no frames, or if widths are none that a hand can have.
+            number or a side is invalid, or if there are no frames.
         """
         try:
             data = read_regular(path)
@@ -150,7 +143,7 @@ class KeypointFile:
             if unknown:
                 raise InputError(f"{sorted(unknown)[0]!r} of frame {key} in {name} is no hand.", 'Use "left", "right".')
             raw[index] = {side: hands[side] for side in SIDES if hands.get(side) is not None}
-        return cls(name=name, **settings, raw=raw, widths=_widths(content.get("widths"), name))
+        return cls(name=name, **settings, raw=raw)
 
     def hands(self, index: int, camera: Camera) -> TwoHands:
         """Return the hands of one frame.
@@ -188,8 +181,7 @@ class KeypointFile:
                     "z points away from the camera (x right, y down, z forward); check space, R and t.",
                 )
             sure = np.ones(KEYPOINT_COUNT)
-            pixels = camera.project(positions)
-            found[side] = HandKeypoints(side, positions, pixels, sure, 1.0, "file", self.widths.get(side))
+            found[side] = HandKeypoints(side, positions, camera.project(positions), sure, 1.0, "file")
         return TwoHands(left=found.get("left"), right=found.get("right"))
 
 
@@ -204,15 +196,6 @@ def _positions(rows: Any, what: str) -> np.ndarray:
     return positions
 
 
-def _widths(given: Any, name: str) -> dict[Side, np.ndarray]:
-    """Return the checked widths of the hands that a file tells, by side."""
-    if given is None:
-        return {}
-    if not isinstance(given, dict) or set(given) - set(SIDES):
-        raise InputError(f'"widths" of {name} are not a set of hands.', 'Write {"left": [8 ratios], "right": ...}.')
-    return {side: check_widths(given[side], f"{side} hand in {name}") for side in SIDES if given.get(side) is not None}
-
-
 def _read_npz(data: bytes) -> dict[str, Any]:
     """Read an npz file into the structure of the JSON file."""
     content: dict[str, Any] = {"frames": {}}
@@ -221,8 +204,5 @@ def _read_npz(data: bytes) -> dict[str, Any]:
             content[key] = str(array)
             continue
         frame, _, side = key.rpartition("_")
-        if frame == "widths":
-            content.setdefault("widths", {})[side] = array
-            continue
         content["frames"].setdefault(frame, {})[side] = array
     return content

@@ -11,7 +11,9 @@ import numpy as np
 
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import SIDES, Side
+from im2hands.core.workers import Workers
 from im2hands.keypoints.choosing.assignment import Answers, Assignment, answers
+from im2hands.keypoints.choosing.expected import expected_hands
 from im2hands.keypoints.choosing.path import Step, best_path
 from im2hands.keypoints.choosing.prior import EVEN, OF_HANDS, Prior, learned_prior
 from im2hands.keypoints.hand_geometry import outline_distance, palm_length
@@ -20,7 +22,7 @@ from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.reading.final import as_read, read_finally
 from im2hands.media.source import Frame
 
-from .hypothesis import HandDetection
+from .hypothesis import HandDetection, Hypothesis
 from .look import Look
 from .looking import Readers
 from .other_people import OTHER_PEOPLE, shows_other_people
@@ -51,7 +53,7 @@ class HandFinder:
     places of their neighbours (``gaps``, ``look_again``), and the path is chosen again. At last the chosen hands are
     lifted (``finish``). ``detect_clip`` does all of it.
 
-    Not thread-safe.
+    Not thread-safe, except for ``finish``.
 
     Parameters
     ----------
@@ -104,8 +106,35 @@ class HandFinder:
             If ``cancelled`` returned True.
         """
         look = self._readers.look(frame, None, self._boxes, self._cancelled)
-        chosen = answers(look.verdict, OF_HANDS[self._hands], look.marked).best()
+        chosen = answers(look.verdict, OF_HANDS[self._hands], look.marked).best(look.apart())
         return self._finished(frame, look, chosen, EVEN, photo=True)
+
+    def detect_boxed(self, frame: Frame, boxes: HandBoxes) -> list[HandDetection]:
+        """Read the hands of a frame that a person drew boxes around, by themselves.
+
+        Parameters
+        ----------
+        frame : Frame
+            The frame.
+        boxes : HandBoxes
+            The boxes.
+
+        Returns
+        -------
+        list[HandDetection]
+            The hands of the boxes; a box in which no hand can be read has none.
+
+        Raises
+        ------
+        FrameError
+            If MediaPipe cannot process the picture.
+        Cancelled
+            If ``cancelled`` returned True.
+        """
+        look = self._readers.look(frame, None, boxes, self._cancelled)
+        chosen = answers(look.verdict, EVEN, look.marked).best(look.apart())
+        rows = [row if marked is not None else None for row, marked in zip(chosen.rows(), look.marked, strict=True)]
+        return self._finished(frame, look, Assignment(*rows), EVEN, photo=True)
 
     def detect_clip(self, frames: Sequence[Frame]) -> list[list[HandDetection]]:
         """Find the hands of a clip whose frames are in memory.
@@ -131,8 +160,10 @@ class HandFinder:
             with _left_out():  # then the first look stays
                 looks[k] = self.look_again(frames[rows[k]], looks[k], near)
         chosen, prior = self.choose(looks), self.prior(looks)
-        for row, look, hands in zip(rows, looks, chosen, strict=True):
-            found[row] = self.finish(frames[row], look, hands, prior)
+        with self.workers() as workers:
+            given = zip(rows, looks, chosen, strict=True)
+            for (row, *_), made in workers.ahead(lambda each: self.finish(frames[each[0]], *each[1:], prior), given):
+                found[row] = made.result()
         return found
 
     def look(self, frame: Frame, before: Sequence[Look]) -> Look:
@@ -167,6 +198,22 @@ class HandFinder:
             if is_known and not is_cut(before[-1], look):
                 return look
         return self._readers.look(frame, near, None, self._cancelled)
+
+    def likeliest(self, look: Look) -> dict[Side, np.ndarray]:
+        """Return the hands of a frame as they seem before those of all frames are chosen.
+
+        Parameters
+        ----------
+        look : Look
+            The look at the frame.
+
+        Returns
+        -------
+        dict of Side to (21, 2) float64
+            Keypoints, pixels.
+        """
+        chosen = answers(look.verdict, self._prior(), look.marked).best(look.apart()).rows()
+        return {side: look.hypotheses[row].pixels for side, row in zip(SIDES, chosen, strict=True) if row is not None}
 
     def _prior(self) -> Prior:
         return OF_HANDS[self._hands]
@@ -269,8 +316,12 @@ class HandFinder:
         places = np.concatenate([near, np.array(known).reshape(-1, 21, 2)])
         return self._readers.look(frame, places, self._boxes, self._cancelled)
 
+    def workers(self) -> Workers:
+        """Return threads for ``finish``, which does not depend on other frames; one where a card lifts hands."""
+        return Workers(1, with_torch=False) if self._lifter is None else Workers(self._lifter.threads)
+
     def finish(self, frame: Frame, look: Look, chosen: Assignment, prior: Prior) -> list[HandDetection]:
-        """Return the chosen hands of a frame of a clip.
+        """Return the chosen hands of a frame of a clip. Several threads may call this at a time.
 
         Parameters
         ----------
@@ -294,13 +345,16 @@ class HandFinder:
         honest = answers(look.verdict, prior)
         hands: list[HandDetection] = []
         believed: list[tuple[Side, int]] = []
-        for number, (side, row) in enumerate(zip(SIDES, chosen.rows(), strict=True)):
-            if row is None:
+        likely: Sequence[Hypothesis | None] = [None if row is None else look.hypotheses[row] for row in chosen.rows()]
+        if photo:  # a clip's path goes through single hypotheses
+            marked = answers(look.verdict, prior, look.marked)
+            likely = expected_hands(look.hypotheses, marked, chosen, look.apart())
+        for number, (side, row, hypothesis) in enumerate(zip(SIDES, chosen.rows(), likely, strict=True)):
+            if row is None or hypothesis is None:
                 continue
-            hypothesis = look.hypotheses[row]
-            if photo:
+            if photo and hypothesis is look.hypotheses[row]:
                 hand = read_finally(self._readers.network, frame.image, hypothesis, side)
-            else:
+            else:  # of a photo: one more reading would be as doubtful as those whose mean it is
                 hand = as_read(hypothesis, side, self._readers.network.source)
             score = _probability(honest, look, number, row)
             hands.append(replace(hand, score=score))
@@ -326,7 +380,7 @@ def _left_out() -> Iterator[None]:
 
 def _places(look: Look, prior: Prior) -> np.ndarray:
     """Return the keypoints (K, 21, 2) of the likeliest hands of a look."""
-    rows = [row for row in answers(look.verdict, prior, look.marked).best().rows() if row is not None]
+    rows = [row for row in answers(look.verdict, prior, look.marked).best(look.apart()).rows() if row is not None]
     return look.pixels()[rows]
 
 

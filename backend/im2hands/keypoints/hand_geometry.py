@@ -116,3 +116,21 @@ def outline_distance(a: np.ndarray, b: np.ndarray) -> float:
     gaps = np.linalg.norm(a[:, None] - b[None], axis=-1)
     mean = 0.5 * (gaps.min(axis=0).mean() + gaps.min(axis=1).mean())
     return float(mean / max(palm_length(a), palm_length(b)))
+
+
+def keypoint_distances(pixels: np.ndarray) -> np.ndarray:
+    """Return how far hands lie from each other.
+
+    Parameters
+    ----------
+    pixels : (N, 21, 2) float64
+        Keypoints, pixels.
+
+    Returns
+    -------
+    (N, N) float64
+        Mean distance between the keypoints of the same name, palm lengths of the larger hand.
+    """
+    gaps = np.linalg.norm(pixels[:, None] - pixels[None], axis=-1).mean(axis=-1)
+    palms = palm_length(pixels)
+    return gaps / np.maximum(palms[:, None], palms[None])

@@ -174,6 +174,41 @@ class LiftedHand:
 
 
 @dataclass(frozen=True)
+class SkinLandmarks:
+    """Points on the skin of a hand as the reading network reads them, in the order of ``geometry.skin_points``.
+
+    Parameters
+    ----------
+    pixels : (128, 2) float64
+        Places in pixels of the frame; also of hidden points, and beyond the edges of the picture.
+    spread : (128,) float64
+        Expected error of each coordinate of ``pixels``, pixels (scale of a Laplace distribution).
+    visible : (128,) float64
+        Probability that the picture shows the point, in [0, 1].
+    """
+
+    pixels: np.ndarray
+    spread: np.ndarray
+    visible: np.ndarray
+
+
+@dataclass(frozen=True)
+class HandMask:
+    """Where the square of a picture around its hands shows hands and forearms.
+
+    Parameters
+    ----------
+    chance : (S, S) float16
+        Probability that a cell shows a hand of either side or its forearm, in [0, 1].
+    to_map : (2, 3) float64
+        From pixels of the frame to column and row of the cells; both axes are scaled alike.
+    """
+
+    chance: np.ndarray
+    to_map: np.ndarray
+
+
+@dataclass(frozen=True)
 class HandDetection:
     """One hand detected in one picture.
 
@@ -197,6 +232,10 @@ class HandDetection:
         A message for the user about the picture in which this hand was chosen; empty if there is none.
     lifted : LiftedHand or None
         The 3D shape from the lifting network. None if that network was not run.
+    skin : SkinLandmarks or None
+        Points on the skin. None if the reading network was not run at its end, or was not taught them.
+    mask : HandMask or None
+        What around the hands of the picture is hand; the hands of a picture share it. None if it was not looked for.
     """
 
     side: Side
@@ -208,6 +247,8 @@ class HandDetection:
     wrist_offset: WristOffset | None = None
     note: str = ""
     lifted: LiftedHand | None = None
+    skin: SkinLandmarks | None = None
+    mask: HandMask | None = None
 
 
 def with_side(detection: HandDetection, right: float) -> HandDetection:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from im2hands.keypoints.choosing.judge import Verdict
+from im2hands.keypoints.hand_geometry import keypoint_distances
 
 from .hypothesis import Hypothesis
 
@@ -47,3 +48,7 @@ class Look:
     def pixels(self) -> np.ndarray:
         """Return the keypoints (N, 21, 2) of the hypotheses, pixels."""
         return np.array([hand.pixels for hand in self.hypotheses]).reshape(-1, 21, 2)
+
+    def apart(self) -> np.ndarray:
+        """Return the distances (N, N) between the hypotheses, palm lengths; see ``keypoint_distances``."""
+        return keypoint_distances(self.pixels())

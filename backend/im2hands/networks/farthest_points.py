@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from im2hands.geometry.even_points import farthest
+
 PUBLISHED_GUARD = 1e-3
 """Square metres: the published sampling kernel ignores points this close to the origin."""
 
@@ -38,18 +40,10 @@ def farthest_points(points: Tensor, count: int, *, guard: float | None = None) -
     """
     if points.ndim != 3 or points.shape[-1] != 3 or not 1 <= count <= points.shape[1]:
         raise ValueError(f"cannot pick {count} of points {tuple(points.shape)}")
-    x, y, z = points.float().unbind(-1)
-    distance = torch.full_like(x, 1e10)
-    if guard is not None:
-        # A running minimum of -1 stays -1: never the farthest.
-        distance = distance.masked_fill(x * x + y * y + z * z <= guard, -1.0)
-    picked = torch.zeros(points.shape[0], count, dtype=torch.int64, device=points.device)
-    for step in range(1, count):
-        last = picked[:, step - 1, None]
-        dx, dy, dz = x - x.gather(1, last), y - y.gather(1, last), z - z.gather(1, last)
-        distance = torch.minimum(distance, dx * dx + dy * dy + dz * dz)
-        picked[:, step] = distance.argmax(dim=1)
-    return picked
+    # On the processor, also for points on a device: a pick follows from the one before, so a device would be asked for
+    # nine tiny operations a pick.
+    picked = torch.from_numpy(farthest(points.float().cpu().numpy(), count, guard))
+    return picked.to(points.device)
 
 
 def nearest_neighbours(centres: Tensor, points: Tensor, count: int) -> Tensor:

@@ -6,6 +6,7 @@ and ``dp_decoder.*`` (dense pose and masks). The decoders come from IntagHand (L
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -216,6 +217,23 @@ class PictureEncoder(nn.Module):
     hms_decoder: nn.Module
     dp_decoder: nn.Module
 
+    def seen(self, image: Tensor, precision: torch.dtype | None = None) -> EncoderMaps:
+        """Compute the feature maps of images, for inference in a precision.
+
+        Parameters
+        ----------
+        image : (B, 3, 256, 256) float
+            Crops, RGB, ImageNet-normalised.
+        precision : torch.dtype or None
+            Precision of the published encoder's convolutions. None, or another encoder, uses the dtype of the weights.
+
+        Returns
+        -------
+        EncoderMaps
+            The maps, in the dtype of the images.
+        """
+        return self(image)
+
     def heads(self, maps: EncoderMaps) -> EncoderHeads:
         """Compute heat maps, masks and dense colours, on which an encoder is trained beside the hand networks.
 
@@ -243,6 +261,27 @@ class ImageEncoder(PictureEncoder):
         self.resnet = ResNet50()
         self.hms_decoder = MapDecoder(2048, HEATMAP_CHANNELS)
         self.dp_decoder = MapDecoder(2048, MASK_CHANNELS + DENSE_CHANNELS)
+        # Names the weights that the copy was made of; in a tuple, so that it is no part of the network's state.
+        self._rounded: tuple[tuple[object, ...], ImageEncoder] | None = None
+
+    def seen(self, image: Tensor, precision: torch.dtype | None = None) -> EncoderMaps:
+        """Compute the feature maps of images; see ``PictureEncoder.seen``."""
+        if precision is None or precision == image.dtype:
+            return self(image)
+        maps = self._copy(precision)(image.to(precision, memory_format=torch.channels_last))
+        return EncoderMaps(*(tuple(level.to(image) for level in kind) for kind in maps))  # type: ignore[arg-type]
+
+    def _copy(self, precision: torch.dtype) -> ImageEncoder:
+        """A copy whose convolutions have another dtype, and the memory layout that is fastest for it; made once."""
+        made_of = (precision, *((value.data_ptr(), value._version) for value in self.state_dict().values()))
+        if self._rounded is None or self._rounded[0] != made_of:
+            self._rounded = None
+            copy = deepcopy(self).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for layer in copy.modules():
+                if isinstance(layer, nn.Conv2d):
+                    layer.to(precision)
+            self._rounded = made_of, copy
+        return self._rounded[1]
 
     def forward(self, image: Tensor) -> EncoderMaps:
         """Compute the feature maps of images.

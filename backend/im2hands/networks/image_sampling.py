@@ -30,7 +30,7 @@ def project(positions: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
     scaled = positions @ intrinsics.mT
     depth = scaled[..., 2:]
     front = depth > _NEAREST
-    return scaled[..., :2] / torch.where(front, depth, torch.ones_like(depth)), front[..., 0]
+    return scaled[..., :2] / torch.where(front, depth, 1.0), front[..., 0]
 
 
 def sample_features(
@@ -59,7 +59,7 @@ def sample_features(
     """
     half = picture_size / 2
     grid = (pixels - half) / half if published_grid else (pixels + 0.5 - half) / half
-    grid = torch.where(front[..., None], grid.clamp(-_OUTSIDE, _OUTSIDE), torch.full_like(grid, _OUTSIDE))
+    grid = torch.where(front[..., None], grid.clamp(-_OUTSIDE, _OUTSIDE), _OUTSIDE)
     sampled = functional.grid_sample(
         feature_map, grid[:, :, None], mode="bilinear", padding_mode="zeros", align_corners=published_grid
     )

@@ -11,17 +11,14 @@ import torch
 from torch import Tensor
 
 from im2hands.core.devices import exact_dtype
-from im2hands.geometry.bone_reach import BoneReach, within_reach
+from im2hands.geometry.bone_reach import HandsReach
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, Bones
 
 from .aligned_image import AlignedMap
 from .attention import ImageTokens
 from .chunks import Chunks
-from .image_sampling import project
+from .initial_points import OUT_OF_REACH, REACH, cut_off, seen_place
 from .side_networks import InitialSizes, SideNetworks
-
-PICTURE_SIZE = 256
-"""Pixels along each side of the picture that the intrinsics belong to."""
 
 CHUNK = 4096
 """Queries evaluated at once on a CPU without gradients: few enough to stay in the processor's cache."""
@@ -31,18 +28,6 @@ CHUNK_ACCELERATOR = 1 << 15
 
 CHOSEN_CHUNK = 16384
 """Queries evaluated at once where only some bones are evaluated at each."""
-
-REACH = BoneReach.default()
-"""BoneReach of the bones in networks that have one."""
-
-OUT_OF_REACH = -20.0
-"""Logit of a bone that is not evaluated because the point is out of its reach."""
-
-CUT_SOFTNESS = 0.001
-"""Metres at the cut of the forearm over which the logit falls by 1."""
-
-_DECIMETRE = 0.1
-_FAR = 4.0  # places in the picture are clamped to this (edges are at -1 and 1)
 
 DepthReference = Literal["wrist", "first query"] | Tensor
 """The camera depth from which the depth of a query is measured.
@@ -104,7 +89,7 @@ class InitialHand:
     ) -> None:  # fmt: skip
         self._chunks = chunks or Chunks()
         self.networks, self.tokens, self.bones = networks, tokens, bones
-        self._sizes = sizes = sizes or InitialSizes()
+        self.sizes = sizes = sizes or InitialSizes()
         if sizes.projected and intrinsics is None:
             raise ValueError("this network needs the intrinsics of the picture")
         if sizes.reach and bones.joints is None:
@@ -112,21 +97,22 @@ class InitialHand:
         like = networks.decoder.pose_weight
         exact = torch.zeros((), dtype=exact_dtype(like.device), device=like.device)
         self.dtype = like.dtype
-        self.folded = networks.decoder.fold(bones.transforms, bones.lengths)
-        self._intrinsics = None if intrinsics is None else intrinsics.to(exact)
-        self._joints = None if bones.joints is None else bones.joints.to(exact).to(self.dtype)
-        transforms = bones.transforms.to(exact)
-        self._turn, self._shift = transforms[:, :, :3, :3] / QUERY_SCALE, transforms[:, :, :3, 3]
+        self.folded, turn, shift = networks.decoder.of_hands(bones)
+        self.intrinsics = None if intrinsics is None else intrinsics.to(exact)
+        self.joints = None if bones.joints is None else bones.joints.to(exact).to(self.dtype)
+        self.thickness = None if bones.thickness is None else bones.thickness.to(exact).to(self.dtype)
+        self._reach: HandsReach | None = None
+        self.turn, self.shift = turn.to(exact), shift.to(exact)
         # Query space to the camera, as one affine map: X = R ((0.4 Mᵀ p + wrist) * mirror) + T.
         mirror, wrist = bones.mirror.to(exact), bones.wrist.to(exact)
         to_world = QUERY_SCALE * mirror[:, :, None] * bones.rotation.to(exact).mT
         world_wrist = wrist * mirror
         if camera is None:
-            self._camera_turn, self._camera_shift = to_world, world_wrist
+            self.camera_turn, self.camera_shift = to_world, world_wrist
         else:
             rotation, translation = camera.rotation.to(exact), camera.translation.to(exact)
-            self._camera_turn = rotation @ to_world
-            self._camera_shift = (rotation @ world_wrist[..., None])[..., 0] + translation
+            self.camera_turn = rotation @ to_world
+            self.camera_shift = (rotation @ world_wrist[..., None])[..., 0] + translation
 
     def camera_points(self, points: Tensor) -> Tensor:
         """Convert points from query space to the camera frame.
@@ -141,7 +127,7 @@ class InitialHand:
         (B, N, 3) float64
             Points, camera frame, metres (float32 on Metal).
         """
-        return points.to(self._camera_turn) @ self._camera_turn.mT + self._camera_shift[:, None]
+        return points.to(self.camera_turn) @ self.camera_turn.mT + self.camera_shift[:, None]
 
     def bone_local(self, points: Tensor) -> Tensor:
         """Convert points from query space to every bone's straight frame.
@@ -156,7 +142,7 @@ class InitialHand:
         (B, N, 16, 3) float
             Points in the bones' straight frames, query-space units.
         """
-        local = torch.einsum("bkij,bnj->bnki", self._turn, points.to(self._turn)) + self._shift[:, None]
+        local = torch.einsum("bkij,bnj->bnki", self.turn, points.to(self.turn)) + self.shift[:, None]
         return local.to(self.dtype)
 
     def point_features(self, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
@@ -208,21 +194,6 @@ class InitialHand:
         """
         return self._logits(self, points, depth_reference)
 
-    def block_logits(self, points: Tensor) -> Tensor:
-        """Compute the logits of the hands, all points at once, with depths measured from the wrist.
-
-        Parameters
-        ----------
-        points : (B, N, 3) float
-            Points, query space.
-
-        Returns
-        -------
-        (B, N) float
-            Logits: the largest of the sixteen parts.
-        """
-        return self._chunk_logits(self, points, self._reference(points, "wrist")).amax(-1)
-
     def all_logits(self, points: Tensor) -> Tensor:
         """Compute the logits of all parts of a single hand.
 
@@ -254,7 +225,7 @@ class InitialHand:
         (N,) float
             Largest logit at each point.
         """
-        turn, shift = self._turn[0].to(self.dtype), self._shift[0].to(self.dtype)
+        turn, shift = self.turn[0].to(self.dtype), self.shift[0].to(self.dtype)
 
         def best_of(chunk: slice) -> Tensor:
             part, wanted = points[chunk], asked[chunk]
@@ -322,21 +293,14 @@ class InitialHand:
     def _reference(self, points: Tensor, depth_reference: DepthReference) -> Tensor:
         """Camera depth from which depths are measured, (B, 1, 1) metres."""
         if isinstance(depth_reference, Tensor):
-            return depth_reference.to(self._camera_shift)[:, None, None]
+            return depth_reference.to(self.camera_shift)[:, None, None]
         if depth_reference == "wrist" or not points.shape[1]:
-            return self._camera_shift[:, None, 2:]
+            return self.camera_shift[:, None, 2:]
         return self.camera_points(points[:, :1])[..., 2:]
 
     def _embedded(self, seen: Tensor, reference: Tensor) -> Tensor:
         """Camera-frame points ``seen`` (B, N, 3) to point features ``v`` (B, N, 19)."""
-        depth = seen[..., 2:] - reference
-        if self._sizes.projected:
-            assert self._intrinsics is not None
-            half = PICTURE_SIZE / 2
-            place = (project(seen, self._intrinsics)[0] + 0.5 - half) / half
-            seen = torch.cat([place.clamp(-_FAR, _FAR), depth / _DECIMETRE], dim=-1).to(self.dtype)
-        else:
-            seen = torch.cat([seen[..., :2], depth], dim=-1).to(self.dtype)
+        seen = seen_place(self.sizes, seen, seen[..., 2:] - reference, self.intrinsics).to(self.dtype)
         return torch.cat([seen, self.networks.embedding(seen)], dim=-1)
 
     def _logits(self, owner: InitialHand, points: Tensor, depth_reference: DepthReference) -> Tensor:
@@ -355,10 +319,14 @@ class InitialHand:
         batch, count = points.shape[:2]
         image = self.image_features(self._embedded(owner.camera_points(points), reference))
         local = self.bone_local(points)
-        if not self._sizes.reach and local.device.type != "cpu" and not torch.is_grad_enabled():
-            return self.folded.all_logits(local, image)
+        if local.device.type != "cpu" and not torch.is_grad_enabled():
+            every = self.folded.all_logits(local, image)
+            if not self.sizes.reach:
+                return every
+            # Evaluating every bone costs a device less than the question which ones are near.
+            return cut_off(points, torch.where(self.near(points), every, OUT_OF_REACH))
         image, local = image.flatten(0, 1), local.flatten(0, 1)
-        if self._sizes.reach:
+        if self.sizes.reach:
             return self._near_logits(points, local, image)
         hand = torch.arange(batch, device=local.device).repeat_interleave(count)
         logits = [self.folded.part_logits(bone, hand, local[:, bone], image) for bone in range(BONE_COUNT)]
@@ -377,8 +345,10 @@ class InitialHand:
         (B, N, 16) bool
             Whether the point is within reach of the bone.
         """
-        assert self._joints is not None
-        return within_reach(points.to(self._joints) * QUERY_SCALE, self._joints, REACH)
+        assert self.joints is not None
+        if self._reach is None:
+            self._reach = HandsReach(self.joints, REACH, self.thickness)
+        return self._reach.near(points.to(self.dtype) * QUERY_SCALE)
 
     def _near_logits(self, points: Tensor, local: Tensor, image: Tensor) -> Tensor:
         """Part logits where each bone is evaluated only near itself and the forearm is cut."""
@@ -386,5 +356,4 @@ class InitialHand:
         bones, rows = self.near(points).flatten(0, 1).T.nonzero(as_tuple=True)
         values = self.folded.pair_logits(bones, rows // max(count, 1), local[rows, bones], image[rows])
         logits = values.new_full((batch * count, BONE_COUNT), OUT_OF_REACH).index_put((rows, bones), values)
-        cut = (REACH.stump - points[..., :1] * QUERY_SCALE) / CUT_SOFTNESS
-        return torch.minimum(logits.unflatten(0, (batch, count)), cut.clamp_min(OUT_OF_REACH).to(logits))
+        return cut_off(points, logits.unflatten(0, (batch, count)))

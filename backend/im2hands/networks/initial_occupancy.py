@@ -88,7 +88,9 @@ class InitialOccupancy(nn.Module):
             cast(PublishedPartDecoder, self.get_submodule(f"{side}_decoder")),
         )
 
-    def encode(self, image: Tensor, maps: EncoderMaps | None = None) -> ImageFeatures:
+    def encode(
+        self, image: Tensor, maps: EncoderMaps | None = None, precision: torch.dtype | None = None
+    ) -> ImageFeatures:
         """Compute everything that depends on the image alone.
 
         Parameters
@@ -97,13 +99,15 @@ class InitialOccupancy(nn.Module):
             Crops, RGB, ImageNet-normalised.
         maps : EncoderMaps or None
             The encoder's maps of these images; None to compute them here.
+        precision : torch.dtype or None
+            Precision of the encoder's convolutions; see ``PictureEncoder.seen``.
 
         Returns
         -------
         ImageFeatures
             Features of the B images.
         """
-        maps = self.image_encoder(image) if maps is None else maps
+        maps = self.image_encoder.seen(image, precision) if maps is None else maps
         feature_map = self.image_final_layer(torch.cat([maps.heatmap[-1], maps.dense[-1]], dim=1))
         left, right = (self.side(side).attention.encode(feature_map) for side in ("left", "right"))
         return ImageFeatures(feature_map, left, right)

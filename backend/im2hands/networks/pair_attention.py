@@ -6,9 +6,10 @@ positions. The softmax runs over the pairs of a query, without scaling:
 
     result_i = sum_j softmax_j(gamma(q_i - k_j + delta_ij)) * (v_j + delta_ij)
 
-The first layers of delta and gamma are linear in the difference, so they are applied to points instead of pairs. The
-second layer of delta and the first layer of gamma are merged into one matrix. Three products with a d x d matrix
-remain for each pair. The bias of gamma's last layer is the same for all pairs of a query and cancels in the softmax.
+The first layer of gamma is linear, so queries and keys go through it as points instead of pairs, and the second layer
+of delta is merged with it into one matrix. Of each pair, delta's first layer takes the difference of the positions,
+which has 3 channels, and three products with a d x d matrix remain. The bias of gamma's last layer is the same for all
+pairs of a query and cancels in the softmax.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-PAIRS = 4608
+PAIRS = 1152
 """Pairs evaluated at once on a CPU without gradients: few enough to stay in the processor's cache."""
 
 QUERIES = 32
-"""Queries are evaluated in multiples of this number without gradients.
+"""Queries are evaluated in multiples of this number in bfloat16 without gradients.
 
 oneDNN compiles a bfloat16 product for each number of rows, which takes half a millisecond, and keeps it in 0.6 MB.
 """
@@ -36,7 +37,7 @@ They keep the device busy and need about 0.3 GB at the published widths.
 """
 
 # Share of a CUDA device's memory to use, bytes that a channel of a pair needs, and the most pairs at once.
-_SHARE, _BYTES = 0.02, 18
+_SHARE, _BYTES = 0.06, 18
 _MOST = 1 << 20
 
 
@@ -247,7 +248,7 @@ class PairAttention:
         if not torch.is_grad_enabled():
             neighbours = rows.shape[1] if index is None else index.shape[-1]
             step = pairs_at_once(positions.device, width) // (batch * neighbours)
-            more = -count % QUERIES
+            more = -count % QUERIES if self._precision == torch.bfloat16 else 0
             positions = functional.pad(positions, (0, 0, 0, more))
             queries = queries if alike else functional.pad(queries, (0, 0, 0, more))
             index = None if index is None else functional.pad(index, (0, 0, 0, more))
@@ -277,7 +278,8 @@ class PairAttention:
 
         # Every tensor has a row for each pair, so operations are few, and in place where the gradient allows it.
         apart = (positions - gathered(table.positions).unflatten(0, pairs.shape)).flatten(0, 2)
-        hidden = functional.linear(apart, self._first, self._delta.first.bias).relu_().to(self._precision)
+        first = functional.linear(apart, self._first, self._delta.first.bias).relu_()
+        hidden = first.to(self._precision)
         scores, values = gathered(table.rows).addmm_(hidden, self._encode).unflatten(0, pairs.shape).chunk(2, dim=-1)
         scores = functional.relu(scores) if queries is None else functional.relu(scores + queries)
         scores = functional.linear(scores, self._weigh)
@@ -291,6 +293,6 @@ class PairAttention:
             result = result + weights[count] * (token.value[:, None] - table.centre)
             share = 1.0 - weights[count]
         if self._missing is not None:
-            mean = hidden.unflatten(0, pairs.shape).sum(0) / count
+            mean = first.unflatten(0, pairs.shape).mean(0).to(self._precision)
             result = result + share * functional.linear(mean, self._missing)
         return result + table.centre

@@ -1,23 +1,23 @@
 """The part decoder of HALO and Im2Hands: sixteen small networks, one for each bone.
 
 ``PartDecoder`` holds the weights, stacked over bones, in the published layer form, with or without the image columns
-of Im2Hands, and with or without a shape encoder. ``FoldedParts`` is the same function for given hands: everything that
-does not depend on the query point is folded into the bias of the first layer. A query then costs three products with
-64 x 64 matrices for each bone that is evaluated.
+of Im2Hands. ``FoldedParts`` is the same function for given hands: everything that does not depend on the query point
+is folded into the bias of the first layer. A query then costs three products with 64 x 64 matrices for each bone that
+is evaluated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE
+from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, THICKNESS_COUNT, Bones
 
-from .shape_encoder import ShapeCode, ShapeEncoder
+from .shape_encoder import ShapeCode, ShapeEncoder, skeleton_of
 
 HIDDEN = 64
 BONE_CODE = 16
@@ -41,17 +41,15 @@ class PartDecoder(nn.Module):
 
     where ``act`` is LeakyReLU with slope 0.1.
 
-    A shape encoder reads ``geometry.hand_shape.shape_inputs`` of a hand. Its output, for each bone, is added to
-    ``lin_0 t`` and maps the bone-local point affinely before that. Both are the same for all queries of a hand, so a
-    query costs the same with it.
+    A shape encoder reads the hand's skeleton and thickness. Its output, for each bone, is added to ``lin_0 t``, and
+    maps the bone-local point affinely before that. Both are the same for all queries of a hand.
 
     Parameters
     ----------
     image_features : int
         Columns of the third layer that read image features: 0 for HALO, 19 for Im2Hands.
     shape : bool
-        Whether there is a shape encoder. The published networks have none. A new one changes nothing: its last layer
-        is zero.
+        Whether there is a shape encoder. The published networks have none.
     """
 
     def __init__(self, image_features: int = 0, *, shape: bool = False) -> None:
@@ -72,29 +70,32 @@ class PartDecoder(nn.Module):
         self.code_2 = nn.Linear(BONE_CODE_HIDDEN, BONE_CODE)
         self.shape_encoder = ShapeEncoder(HIDDEN) if shape else None
 
-    def encode_shape(self, inputs: Tensor | None) -> ShapeCode | None:
-        """Encode the shapes of B hands.
+    def of_hands(self, bones: Bones) -> tuple[FoldedParts, Tensor, Tensor]:
+        """Prepare the part networks for given hands, of the thickness that ``bones`` state.
 
         Parameters
         ----------
-        inputs : (B, 47) float or None
-            See ``geometry.hand_shape.shape_inputs``. Not used without a shape encoder.
+        bones : Bones
+            Bones of B hands. A shape encoder needs their joints.
 
         Returns
         -------
-        ShapeCode or None
-            None without a shape encoder.
-
-        Raises
-        ------
-        ValueError
-            There is a shape encoder and no input.
+        folded : FoldedParts
+            The networks of the B hands.
+        turn : (B, 16, 3, 3) float64
+            Linear parts of the maps from query space to the points that the networks of the bones read.
+        shift : (B, 16, 3) float64
+            Translations of these maps, query-space units.
         """
         if self.shape_encoder is None:
-            return None
-        if inputs is None:
-            raise ValueError("this part decoder needs the hand's shape")
-        return self.shape_encoder(inputs)
+            return self.fold(bones.transforms, bones.lengths), *bones.straight_frames()
+        skeletons = skeleton_of(bones)
+        thickness = bones.thickness
+        code = self.shape_encoder(
+            skeletons, skeletons.new_zeros(len(skeletons), THICKNESS_COUNT) if thickness is None else thickness.log()
+        )
+        folded = self.fold(bones.transforms, bones.lengths, code)
+        return folded, *code.fitted(bones.transforms[:, :, :3, :3] / QUERY_SCALE, bones.transforms[:, :, :3, 3])
 
     def fold(self, transforms: Tensor, lengths: Tensor, shape: ShapeCode | None = None) -> FoldedParts:
         """Fold the part networks for given hands.
@@ -106,7 +107,7 @@ class PartDecoder(nn.Module):
         lengths : (B, 16) float
             Bone lengths, metres.
         shape : ShapeCode, optional
-            The hands' shapes. With it, points must be converted by ``ShapeCode.fitted(transforms)``.
+            The hands' shapes.
 
         Returns
         -------
@@ -140,25 +141,6 @@ class PartDecoder(nn.Module):
                 state[name] = value.clone()
         return state
 
-    @torch.no_grad()
-    def of_one_shape(self, inputs: Tensor) -> PartDecoder:
-        """Return a decoder in the published layout that takes every hand for one of a given shape.
-
-        Parameters
-        ----------
-        inputs : (1, 47) float
-            That shape; see ``geometry.hand_shape.shape_inputs``. Not used without a shape encoder.
-        """
-        code = self.encode_shape(inputs)
-        everything = self.published_state_dict().items()
-        state = {name: value for name, value in everything if not name.startswith(_SHAPE_ENCODER)}
-        plain = PartDecoder.from_published(state).to(self.pose_weight)
-        if code is not None:
-            first, warp = self.weights[0][:, :, :3], code.warp[0]
-            plain.weights[0][:, :, :3] += first @ warp[..., :3]
-            plain.biases[0] += (first @ warp[..., 3:])[..., 0] + code.offset[0]
-        return plain
-
     @classmethod
     def from_published(cls, state: Mapping[str, Tensor]) -> PartDecoder:
         """Make a decoder from weights under the published names.
@@ -176,7 +158,7 @@ class PartDecoder(nn.Module):
             A tensor has the wrong shape.
         """
         columns = state["lin0_2.weight"].shape[-1] - HIDDEN
-        decoder = cls(columns, shape=f"{_SHAPE_ENCODER}.linear1.weight" in state)
+        decoder = cls(columns, shape=f"{_SHAPE_ENCODER}.mean" in state)
         expected = decoder.published_state_dict()
         for name, value in expected.items():
             if state[name].shape != value.shape:
@@ -245,6 +227,7 @@ class FoldedParts:
     weights: Sequence[Sequence[Tensor]]
     biases: Sequence[Sequence[Tensor]]
     image_features: int = 0
+    _stacks: StackedParts | None = field(default=None, repr=False)
 
     @classmethod
     def stack(
@@ -336,20 +319,20 @@ class FoldedParts:
         batch, count = local.shape[:2]
 
         by_bone = local.permute(2, 0, 1, 3).flatten(1, 2)
-        bias = torch.stack(list(self.bias))[:, :, None].expand(-1, -1, count, -1).flatten(1, 2)
-        first = torch.stack(list(self.first)).mT
-        hidden = functional.leaky_relu_(torch.baddbmm(bias, by_bone, first), negative_slope=_SLOPE)
-        for layer in range(3):
-            weight = torch.stack(list(self.weights[layer])).mT
-            base = hidden + torch.stack(list(self.biases[layer]))[:, None]
-            if layer == 1 and self.image_features:
-                if image is None:
-                    raise ValueError("this part decoder needs image features")
-                repeated = image.flatten(0, 1).expand(BONE_COUNT, -1, -1)
-                base = base.baddbmm_(repeated, weight[:, HIDDEN:])
-            hidden = functional.leaky_relu_(base.baddbmm_(hidden, weight[:, :HIDDEN]), negative_slope=_SLOPE)
-        last, bias = torch.stack(list(self.weights[3])), torch.stack(list(self.biases[3]))
-        return torch.baddbmm(bias[:, None], hidden, last.mT).view(BONE_COUNT, batch, count).movedim(0, -1)
+        images = [] if image is None else [image.flatten(0, 1)]
+        return self.stacked().logits(by_bone, images).view(BONE_COUNT, batch, count).movedim(0, -1)
+
+    def stacked(self) -> StackedParts:
+        """The same networks with their layers stacked over bones; made once."""
+        if self._stacks is None:
+            self._stacks = StackedParts(
+                torch.stack(list(self.first)).mT,
+                torch.stack(list(self.bias)),
+                [torch.stack(list(layer)).mT for layer in self.weights],
+                [torch.stack(list(layer))[:, None] for layer in self.biases],
+                self.image_features,
+            )
+        return self._stacks
 
     def pair_logits(self, bones: Tensor, hands: Tensor, local: Tensor, image: Tensor | None = None) -> Tensor:
         """Compute the logits of (point, bone) pairs that are sorted by bone.
@@ -378,3 +361,75 @@ class FoldedParts:
                 parts.append(self.part_logits(bone, hands[rows], local[rows], None if image is None else image[rows]))
             start += count
         return torch.cat(parts) if parts else local.new_zeros(0)
+
+
+@dataclass
+class StackedParts:
+    """P part networks in few large products, which suits accelerators; the bones of one side, or of several sides.
+
+    Parameters
+    ----------
+    first : (P, 3, 64) float
+        First layers.
+    bias : (P, B, 64) float
+        Their biases, for each hand.
+    weights : list of 4 (P, in, out) float
+        Later layers.
+    biases : list of 4 (P, 1, out) float
+        Their biases.
+    image_features : int
+        Rows of the third layer that read image features.
+    """
+
+    first: Tensor
+    bias: Tensor
+    weights: list[Tensor]
+    biases: list[Tensor]
+    image_features: int
+
+    @classmethod
+    def joined(cls, sides: Sequence[StackedParts]) -> StackedParts:
+        """Put the networks of several sides one after the other."""
+        return cls(
+            torch.cat([own.first for own in sides]),
+            torch.cat([own.bias for own in sides]),
+            [torch.cat(layers) for layers in zip(*(own.weights for own in sides), strict=True)],
+            [torch.cat(layers) for layers in zip(*(own.biases for own in sides), strict=True)],
+            sides[0].image_features,
+        )
+
+    def logits(self, local: Tensor, images: Sequence[Tensor]) -> Tensor:
+        """Compute the logits of all networks at N points of each of the B hands.
+
+        Parameters
+        ----------
+        local : (P, B N, 3) float
+            Points in the bones' straight frames, query-space units.
+        images : sequence of (B N, 19) float
+            Image features of the points, for each side; empty if the networks read none.
+
+        Returns
+        -------
+        (P, B N) float
+            Logits.
+
+        Raises
+        ------
+        ValueError
+            The networks need image features and none are given.
+        """
+        if self.image_features and not images:
+            raise ValueError("this part decoder needs image features")
+        count = local.shape[1] // max(self.bias.shape[1], 1)
+        spread = self.bias[:, :, None].expand(-1, -1, count, -1).flatten(1, 2)
+        hidden = functional.leaky_relu_(torch.baddbmm(spread, local, self.first), negative_slope=_SLOPE)
+        for layer in range(3):
+            weight = self.weights[layer]
+            base = hidden + self.biases[layer]
+            if layer == 1 and self.image_features:
+                own = len(base) // len(images)
+                for side, image in enumerate(images):
+                    parts = slice(side * own, (side + 1) * own)
+                    base[parts].baddbmm_(image.expand(own, -1, -1), weight[parts, HIDDEN:])
+            hidden = functional.leaky_relu_(base.baddbmm_(hidden, weight[:, :HIDDEN]), negative_slope=_SLOPE)
+        return torch.baddbmm(self.biases[3], hidden, self.weights[3])[..., 0]

@@ -4,17 +4,22 @@ The trunk is that of MediaPipe's hand landmark network (Bazarevsky, Zhang et al.
 Hand Tracking", 2020), an EfficientNet-Lite without normalisation layers. The layers are the same, so training can
 start from MediaPipe's weights. Two things differ. Where MediaPipe's network outputs the depth of a keypoint, this one
 outputs its expected error (spread). And one block takes the side of the hand as an additional input, where it is known.
+
+A further head, which a weights file may lack, reads points on the skin (``geometry.skin_points``) from the same feature
+vector and the hand's keypoints, by whichever network these were read. It was taught right hands only: a left hand's
+crop is mirrored for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from im2hands.core.hands import KEYPOINT_COUNT
+from im2hands.core.hands import KEYPOINT_COUNT, SKIN_POINT_COUNT
 
 from .compact_encoder import PointwiseConv
 
@@ -36,6 +41,13 @@ SIDED_BLOCK = 8
 
 LOG_SPREAD = (-4.5, 1.0)
 """Limits of the logarithms of the spreads (Laplace scales, palm lengths)."""
+
+SKIN_LOG_SPREAD = (-6.0, 0.0)
+"""The same for points on the skin, shares of the crop's side."""
+
+_SKIN_WIDTH, _SKIN_DROP = 512, 0.1
+_FIRST_LOG_SPREAD = -3.0  # of an untaught head
+_CORRECTION = 0.1  # size of its corrections, half crops
 
 
 class CropReadings(NamedTuple):
@@ -60,6 +72,75 @@ class CropReadings(NamedTuple):
     pixels: Tensor
     shape: Tensor
     spread: Tensor
+
+
+class SkinReadings(NamedTuple):
+    """Points on the skin of the right hands in N crops, in the order of ``geometry.skin_points``.
+
+    Parameters
+    ----------
+    pixels : (N, 128, 2) float
+        Places, pixels of the crop; also of hidden points and beyond its edges.
+    spread : (N, 128) float
+        Laplace scale of each coordinate of ``pixels``, shares of the crop's side.
+    visible : (N, 128) float
+        Log odds that the picture shows the point.
+    """
+
+    pixels: Tensor
+    spread: Tensor
+    visible: Tensor
+
+
+class SkinHead(nn.Module):
+    """The head that reads points on the skin; 1.1 million parameters.
+
+    A linear map of the keypoints gives the places roughly, and what the feature vector shows corrects them.
+
+    Attributes
+    ----------
+    mean, deviation : (1152,) float
+        Of the features it was taught with.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(FEATURES))
+        self.register_buffer("deviation", torch.ones(FEATURES))
+        self.carry = nn.Linear(2 * KEYPOINT_COUNT, 2 * SKIN_POINT_COUNT)
+        self.first = nn.Linear(FEATURES + 2 * KEYPOINT_COUNT, _SKIN_WIDTH)
+        self.second = nn.Linear(_SKIN_WIDTH, _SKIN_WIDTH)
+        self.told = nn.Linear(_SKIN_WIDTH, 4 * SKIN_POINT_COUNT)  # x, y, logarithm of the spread, visibility
+        self.drop = nn.Dropout(_SKIN_DROP)
+
+    def forward(self, seen: Tensor, keypoints: Tensor) -> SkinReadings:
+        """Read the points of N hands.
+
+        Parameters
+        ----------
+        seen : (N, 1152) float
+            Feature vectors of crops of right hands, or mirrored crops of left hands; the trunk was given the right
+            side.
+        keypoints : (N, 21, 2) float
+            Keypoints of the hands in the definitions of ``CropReadings``, pixels of the (mirrored) crop.
+
+        Returns
+        -------
+        SkinReadings
+            Readings of the N crops.
+        """
+        half = CROP_PIXELS / 2
+        flat = keypoints.flatten(1) / half - 1
+        given = torch.cat([(seen - self.mean) / self.deviation, flat], dim=1)
+        hidden = self.drop(functional.relu(self.first(given)))
+        hidden = self.drop(functional.relu(self.second(hidden)) + hidden)
+        told = self.told(hidden).unflatten(1, (SKIN_POINT_COUNT, 4))
+        places = self.carry(flat).unflatten(1, (SKIN_POINT_COUNT, 2)) + _CORRECTION * told[..., :2]
+        spread = torch.exp((told[..., 2] + _FIRST_LOG_SPREAD).clamp(*SKIN_LOG_SPREAD))
+        return SkinReadings(half + half * places, spread, told[..., 3])
 
 
 class SameConv(nn.Conv2d):
@@ -127,7 +208,15 @@ class Block(nn.Module):
 
 
 class ReadingNetwork(nn.Module):
-    """The reading network; 2.8 million parameters."""
+    """The reading network; 2.8 million parameters, and 1.1 million of the head for the skin.
+
+    Attributes
+    ----------
+    skin : SkinHead or None
+        The head that reads points on the skin. None in a network that was not taught them.
+    """
+
+    skin: SkinHead | None
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,6 +232,17 @@ class ReadingNetwork(nn.Module):
         self.pixels = nn.Linear(FEATURES, 3 * KEYPOINT_COUNT)  # x, y, logarithm of the spread
         self.shape = nn.Linear(FEATURES, 3 * KEYPOINT_COUNT)
         self.side = nn.Parameter(torch.zeros(_BLOCKS[SIDED_BLOCK][0]))
+        self.skin = None
+
+    def add_skin(self) -> SkinHead:
+        """Give the network an untaught head for the skin and return it."""
+        self.skin = SkinHead()
+        return self.skin
+
+    def expect(self, names: Collection[str]) -> None:
+        """Add the head that weights of these names hold; see ``weights.model_file.load_model``."""
+        if any(name.startswith("skin.") for name in names):
+            self.add_skin()
 
     def channels_last(self) -> ReadingNetwork:
         """Return the network with its weights in channels-last memory layout, for input in that layout."""

@@ -1,30 +1,30 @@
-"""Two hands that are prepared for evaluation by the refinement network, and the tensors that it passes around.
+"""Two hands that are prepared for evaluation by the refinement network.
 
 Everything that does not depend on the query point is computed once, so any number of points can follow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from im2hands.core.devices import exact_dtype, to_device
+from im2hands.core.devices import to_device
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import Bones
 
 from .anchor_encoder import EncodedAnchors
 from .farthest_points import PUBLISHED_GUARD
+from .image_sampling import flipped
 from .initial_hand import DepthReference, Extrinsics
-from .initial_occupancy import ImageFeatures
 from .refinement_decoder import FoldedHands
+from .two_hand_picture import IMAGE_CHANNELS, PictureFeatures, Sampled, View
 
 if TYPE_CHECKING:
     from .refined_occupancy import RefinedOccupancy
 
-IMAGE_CHANNELS = 32
 CHUNK = 4096
 """Queries evaluated at once on a CPU without gradients; it bounds the memory."""
 
@@ -32,73 +32,6 @@ _LOGIT_EPSILON = 1e-6  # keeps the logit of an initial occupancy of 0 or 1 finit
 
 CHUNK_ACCELERATOR = 1 << 15
 """Queries evaluated at once on other devices without gradients."""
-
-
-class View(NamedTuple):
-    """Cameras of B pictures.
-
-    Parameters
-    ----------
-    rotation : (B, 3, 3) float
-        From the frame in which the bones were made to the camera frame.
-    translation : (B, 3) float
-        From that frame to the camera frame, metres.
-    intrinsics : (B, 3, 3) float
-        Camera matrices K of the 256 x 256 crop, pixels.
-    """
-
-    rotation: Tensor
-    translation: Tensor
-    intrinsics: Tensor
-
-    def camera_points(self, points: Tensor) -> Tensor:
-        """Convert points to the camera frame.
-
-        Parameters
-        ----------
-        points : (B, N, 3) float
-            Points in the frame in which the bones were made, metres.
-
-        Returns
-        -------
-        (B, N, 3) float64
-            Points, camera frame, metres (float32 on Metal).
-        """
-        exact = exact_dtype(points.device)
-        return points.to(exact) @ self.rotation.to(exact).mT + self.translation.to(exact)[:, None]
-
-
-class PictureFeatures(NamedTuple):
-    """Features of B pictures.
-
-    Parameters
-    ----------
-    initial : ImageFeatures
-        Features of the nested initial network.
-    feature_map : (B, 32, H, H) float
-        Feature map ``F`` of the whole picture; H is 256 in the published network.
-    code : (B, 256) float
-        Picture code ``g``.
-    """
-
-    initial: ImageFeatures
-    feature_map: Tensor
-    code: Tensor
-
-
-class Sampled(NamedTuple):
-    """Points with their picture features.
-
-    Parameters
-    ----------
-    positions : (B, N, 3) float64
-        Points, camera frame with y and z negated, metres.
-    features : (B, N, 32) float
-        Picture features at the points' projections.
-    """
-
-    positions: Tensor
-    features: Tensor
 
 
 class RefinedHands:
@@ -166,6 +99,7 @@ class RefinedHands:
         self.context = self._in_context(self.encoded.code)
         self._folded = self._fold(self.context, precision)
         self._exact: FoldedHands | None = None
+        self._joined: tuple[Tensor, Tensor, PictureFeatures, View, Tensor] | None = None
 
     def query(self, side: Side, points: Tensor) -> Sampled:
         """Convert query points to the camera and sample their picture features.
@@ -184,20 +118,23 @@ class RefinedHands:
         """
         return self.network.sample(self.features, self.initial[side].camera_points(points), self.view)
 
-    def centred(self, sampled: Sampled) -> Tensor:
+    def centred(self, sampled: Sampled, centre: Tensor | None = None) -> Tensor:
         """Return positions as the network takes them.
 
         Parameters
         ----------
         sampled : Sampled
             Points.
+        centre : (H, 3) float64 or None
+            The centres that belong to the points, if they are not of B hands.
 
         Returns
         -------
         (B, N, 3) float
             Positions relative to ``centre``, in units of ``RefinedSizes.unit``.
         """
-        return ((sampled.positions - self.centre[:, None]) / self.network.sizes.unit).to(sampled.features)
+        centre = self.centre if centre is None else centre
+        return ((sampled.positions - centre[:, None]) / self.network.sizes.unit).to(sampled.features)
 
     def initial_occupancy(self, side: Side, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
         """Compute the occupancy of the nested initial network.
@@ -219,7 +156,34 @@ class RefinedHands:
         with torch.no_grad():
             return self.initial[side].occupancy(points, depth_reference)
 
-    def logits(self, side: Side, points: Tensor, initial: Tensor, *, exact: bool = False) -> Tensor:
+    def told(self, side: Side, points: Tensor, *, exact: bool = False) -> Tensor:
+        """Compute what the anchors tell of points; see ``FoldedHands.told``.
+
+        Parameters
+        ----------
+        side : Side
+            The hand.
+        points : (B, N, 3) float
+            Points, query space.
+        exact : bool
+            As for ``logits``.
+
+        Returns
+        -------
+        (B, N, C) float
+            What the anchors tell.
+        """
+        hands, seen = self._of(side, self.folded(exact=exact)), self.initial[side]
+
+        def chunk(rows: slice) -> Tensor:
+            positions = flipped(seen.camera_points(points[:, rows]))
+            return hands.told(((positions - self.centre[:, None]) / self.network.sizes.unit).to(points))
+
+        return self._over(points, chunk)
+
+    def logits(
+        self, side: Side, points: Tensor, initial: Tensor, *, exact: bool = False, told: Tensor | None = None
+    ) -> Tensor:
         """Compute refined logits, given the initial occupancy.
 
         Parameters
@@ -232,13 +196,15 @@ class RefinedHands:
             Initial occupancy, from ``initial_occupancy``.
         exact : bool
             Decode in the dtype of the weights, whatever the precision of the hands.
+        told : (B, N, C) float or None
+            What the anchors tell of the points, if it is known; see ``told``.
 
         Returns
         -------
         (B, N) float
             Logits.
         """
-        return self._decode(self.folded(exact=exact), side, side, points, initial)
+        return self._decode(self.folded(exact=exact), side, side, points, initial, told)
 
     def folded(self, *, exact: bool = False) -> FoldedHands:
         """Return the decoder of the 2B hands, all left ones first.
@@ -276,8 +242,25 @@ class RefinedHands:
         (2B, N) float
             Logits.
         """
-        parts = list(zip(SIDES, points.split(self.batch), strict=True))
-        return self._decoded(self.folded(exact=exact), parts, torch.sigmoid(initial))
+        turn, shift, features, view, centre = self._side_by_side()
+        seen = torch.baddbmm(shift, points.to(turn), turn)
+        sampled = self.network.sample(features, seen, view)
+        return self._decoded(self.folded(exact=exact), sampled, centre, torch.sigmoid(initial))
+
+    def _side_by_side(self) -> tuple[Tensor, Tensor, PictureFeatures, View, Tensor]:
+        """Query space to the camera (turn, shift), picture features, cameras and centres of the 2B hands; made once."""
+        if self._joined is None:
+            sides = [self.initial[side] for side in SIDES]
+            twice = PictureFeatures(
+                self.features.initial, torch.cat([self.features.feature_map] * 2), self.features.code
+            )
+            view = View(*(torch.cat([value] * 2) for value in self.view))
+            self._joined = (
+                torch.cat([hand.camera_turn for hand in sides]).mT,
+                torch.cat([hand.camera_shift for hand in sides])[:, None],
+                twice, view, torch.cat([self.centre] * 2),
+            )  # fmt: skip
+        return self._joined
 
     def occupancy(self, side: Side, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
         """Compute the refined occupancy of a hand.
@@ -354,31 +337,36 @@ class RefinedHands:
         encoded = self.encoded
         return self.network.trans_dec.fold(context, encoded.positions, encoded.features, precision)
 
-    def _decode(self, folded: FoldedHands, side: Side, owner: Side, points: Tensor, initial: Tensor) -> Tensor:
-        """Logits of the hand ``side`` at points in the query space of ``owner``."""
-        hands = folded[: self.batch] if side == "left" else folded[self.batch :]
+    def _of(self, side: Side, folded: FoldedHands) -> FoldedHands:
+        """The B hands of a side among the 2B hands."""
+        return folded[: self.batch] if side == "left" else folded[self.batch :]
+
+    def _over(self, points: Tensor, evaluate: Callable[[slice], Tensor]) -> Tensor:
+        """The values of points (B, N, 3), evaluated in chunks."""
         chunk = CHUNK if points.device.type == "cpu" else CHUNK_ACCELERATOR
         if torch.is_grad_enabled():
             chunk = points.shape[1]
+        return self.network.chunks.over(points.shape[1], chunk, evaluate, dim=1)
 
-        return self.network.chunks.over(
-            points.shape[1],
-            chunk,
-            lambda rows: self._decoded(hands, [(owner, points[:, rows])], initial[:, rows]),
-            dim=1,
-        )
+    def _decode(
+        self, folded: FoldedHands, side: Side, owner: Side, points: Tensor, initial: Tensor, told: Tensor | None = None
+    ) -> Tensor:
+        """Logits of the hand ``side`` at points in the query space of ``owner``."""
+        hands = self._of(side, folded)
 
-    def _decoded(self, hands: FoldedHands, queries: Sequence[tuple[Side, Tensor]], occupancy: Tensor) -> Tensor:
-        """Logits (H, N) of H hands.
+        def chunk(rows: slice) -> Tensor:
+            known = None if told is None else told[:, rows]
+            return self._decoded(hands, self.query(owner, points[:, rows]), self.centre, initial[:, rows], known)
 
-        ``queries`` holds the points (B, N, 3) of one or both sides with the side whose query space they are in;
-        ``occupancy`` (H, N) is their initial occupancy.
-        """
-        sampled = [self.query(owner, points) for owner, points in queries]
-        positions = torch.cat([self.centred(of_side) for of_side in sampled])
-        features = torch.cat([of_side.features for of_side in sampled])
-        repeated = occupancy.to(features)[..., None].expand(-1, -1, IMAGE_CHANNELS)
-        logits = hands.logits(positions, torch.cat([features, repeated], dim=-1))
+        return self._over(points, chunk)
+
+    def _decoded(
+        self, hands: FoldedHands, queries: Sampled, centre: Tensor, occupancy: Tensor, told: Tensor | None = None
+    ) -> Tensor:
+        """Logits (H, N) of H hands at queries (H, N), whose initial occupancy is ``occupancy`` (H, N)."""
+        features = queries.features
+        extra = torch.cat([features, occupancy.to(features)[..., None].expand(-1, -1, IMAGE_CHANNELS)], dim=-1)
+        logits = hands.logits(self.centred(queries, centre), extra) if told is None else hands.decode(told, extra)
         if self.network.sizes.residual:
             logits = logits + torch.logit(occupancy.to(logits), _LOGIT_EPSILON)
         return logits

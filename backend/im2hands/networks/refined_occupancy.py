@@ -21,11 +21,13 @@ from .anchor_encoder import AnchorEncoder, AnchorSizes
 from .chunks import Chunks
 from .image_encoder import EncoderMaps, ImageEncoder, PictureEncoder
 from .image_sampling import flipped, project, sample_features
-from .initial_hand import PICTURE_SIZE, DepthReference
+from .initial_hand import DepthReference
 from .initial_occupancy import InitialOccupancy
-from .refined_hands import IMAGE_CHANNELS, PictureFeatures, RefinedHands, Sampled, View
+from .initial_points import PICTURE_SIZE
+from .refined_hands import RefinedHands
 from .refinement_decoder import RefinementDecoder
 from .side_networks import InitialSizes
+from .two_hand_picture import IMAGE_CHANNELS, PictureFeatures, Sampled, View
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ class RefinedOccupancy(nn.Module):
         self.init_occ.eval()
         return self
 
-    def encode(self, image: Tensor, maps: EncoderMaps | None = None) -> PictureFeatures:
+    def encode(
+        self, image: Tensor, maps: EncoderMaps | None = None, precision: torch.dtype | None = None
+    ) -> PictureFeatures:
         """Compute everything that depends on the picture alone.
 
         Parameters
@@ -133,6 +137,8 @@ class RefinedOccupancy(nn.Module):
             Crops, RGB, ImageNet-normalised.
         maps : EncoderMaps or None
             Maps of a shared encoder for these pictures; None to compute them here.
+        precision : torch.dtype or None
+            Precision of the encoder's convolutions; see ``PictureEncoder.seen``.
 
         Returns
         -------
@@ -142,9 +148,9 @@ class RefinedOccupancy(nn.Module):
         shared = self.image_encoder is self.init_occ.image_encoder
         with torch.no_grad():
             if shared and maps is None:
-                maps = self.image_encoder(image)
-            initial = self.init_occ.encode(image, maps if shared else None)
-        maps = maps if shared and maps is not None else self.image_encoder(image)
+                maps = self.image_encoder.seen(image, precision)
+            initial = self.init_occ.encode(image, maps if shared else None, precision)
+        maps = maps if shared and maps is not None else self.image_encoder.seen(image, precision)
         # A 1x1 convolution and bilinear resampling commute; 32 channels are cheaper to resample than 256.
         feature_map = self.image_final_layer(torch.cat([maps.heatmap[-1], maps.dense[-1]], dim=1))
         if self.sizes.upsampled:

@@ -193,10 +193,44 @@ class FoldedHands:
         (B, N) float
             Logits, positive inside.
         """
+        return self.decode(self.told(positions), extra)
+
+    def told(self, positions: Tensor) -> Tensor:
+        """Compute what the anchors tell of queries: the part of ``logits`` that costs most and changes least in space.
+
+        Parameters
+        ----------
+        positions : (B, N, 3) float
+            Queries, frame and unit of the anchors.
+
+        Returns
+        -------
+        (B, N, hidden (1 + blocks)) float
+            The attention's result as the later layers take it.
+        """
         attended = self.attend(positions)
+        first = functional.linear(attended, self.decoder.init_enc.weight[:, : attended.shape[-1]])
+        return torch.cat([first, functional.linear(attended, *self.conditions)], dim=-1)
+
+    def decode(self, told: Tensor, extra: Tensor) -> Tensor:
+        """Compute the occupancy logits of queries from what the anchors tell of them.
+
+        Parameters
+        ----------
+        told : (B, N, hidden (1 + blocks)) float
+            Result of ``told``.
+        extra : (B, N, extra) float
+            The queries' own features.
+
+        Returns
+        -------
+        (B, N) float
+            Logits, positive inside.
+        """
         decoder = self.decoder
-        net = decoder.init_enc(torch.cat([attended, extra], dim=-1))
-        conditions = functional.linear(attended, *self.conditions).chunk(len(decoder.blocks), dim=-1)
+        first, *conditions = told.chunk(1 + len(decoder.blocks), dim=-1)
+        own = decoder.init_enc.weight[:, -extra.shape[-1] :]
+        net = first + functional.linear(extra, own, decoder.init_enc.bias)
         for block, condition in zip(decoder.blocks, conditions, strict=True):
             net = block(net + condition)
         return decoder.fc_out(net)[..., 0]

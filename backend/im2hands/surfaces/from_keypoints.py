@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, InputError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.geometry.bone_reach import BoneReach
-from im2hands.geometry.bones import BONE_NAMES, Bones, bones_from_keypoints
-from im2hands.geometry.hand_shape import stacked_widths
+from im2hands.geometry.bones import BONE_NAMES, Bones, bones_from_keypoints, even_thickness
+from im2hands.geometry.mesh_placing import Placement
 from im2hands.media.source import Frame
 from im2hands.networks.part_decoder import PartDecoder
 
@@ -90,6 +90,8 @@ def bones_of(hands: Sequence[HandKeypoints]) -> tuple[list[Side], torch.Tensor, 
     sides: list[Side] = [hand.side for hand in hands]
     positions = torch.as_tensor(np.stack([hand.positions for hand in hands]), dtype=torch.float64)
     bones = bones_from_keypoints(positions, sides)
+    factors = bones.lengths.new_tensor([hand.thickness for hand in hands])
+    bones = replace(bones, thickness=even_thickness(factors))
     if not torch.isfinite(bones.transforms).all():
         raise FrameError("The keypoints of this frame do not make a hand.", "Correct them or leave the frame out.")
     for side, lengths in zip(sides, bones.lengths, strict=True):
@@ -118,13 +120,21 @@ def hand_mesh(surface: Surface, bones: Bones, hand: int) -> HandMesh:
     HandMesh
         The mesh in the frame that ``bones`` were computed in, metres.
     """
-    local = surface.vertices @ bones.rotation[hand].numpy() + bones.wrist[hand].numpy()
-    vertices = local * bones.mirror[hand].numpy()
-    # Mirroring turns faces inside out.
-    faces = surface.faces[:, ::-1] if bones.mirror[hand, 0] < 0 else surface.faces
-    return HandMesh(
-        vertices.astype(np.float32), np.ascontiguousarray(faces), bones.lengths[hand].numpy().astype(np.float32)
-    )
+    vertices, faces = placement(bones, hand).place(surface.vertices, surface.faces)
+    return HandMesh(vertices, faces, bones.lengths[hand].numpy().astype(np.float32))
+
+
+def placement(bones: Bones, hand: int) -> Placement:
+    """Where the canonical frame of one hand of a batch lies.
+
+    Parameters
+    ----------
+    bones : Bones
+        Bones of a batch of hands, on the processor.
+    hand : int
+        Index of the hand in the batch.
+    """
+    return Placement(bones.rotation[hand].numpy(), bones.wrist[hand].numpy(), bones.mirror[hand].numpy())
 
 
 class Reconstructor:
@@ -177,7 +187,7 @@ class Reconstructor:
         return PartField(self._decoder, bones_from_keypoints(positions, sides), positions, self._reach)
 
     def reconstruct(self, frame: Frame | None, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
-        """Reconstruct the hands that are present in a frame, with their widths where they are known.
+        """Reconstruct the hands that are present in a frame.
 
         Parameters
         ----------
@@ -202,8 +212,7 @@ class Reconstructor:
         if not present:
             return {}
         sides, positions, bones = bones_of(present)
-        widths = stacked_widths(hand.widths for hand in present)
-        field = PartField(self._decoder, bones, positions, self._reach, widths=widths)
+        field = PartField(self._decoder, bones, positions, self._reach)
         surfaces = extract_surfaces(field, self.voxel_m, self.device)
         return {
             side: hand_mesh(surface, bones, k) for k, (side, surface) in enumerate(zip(sides, surfaces, strict=True))

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -17,12 +18,13 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.geometry.bones import QUERY_SCALE, Bones
+from im2hands.geometry.even_points import even_points
 from im2hands.media.source import Frame
 from im2hands.networks.initial_hand import InitialHand
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import HIDDEN, PartDecoder
-from im2hands.networks.refined_hands import PictureFeatures, View
 from im2hands.networks.refined_occupancy import RefinedOccupancy
+from im2hands.networks.two_hand_picture import PictureFeatures, View
 from im2hands.weights.folder import weights_folder
 from im2hands.weights.layouts import HALO_BASELINE, INITIAL_OCCUPANCY, REFINED_OCCUPANCY
 from im2hands.weights.published import load_network
@@ -31,8 +33,9 @@ from .dense_lattice import Surface, extract_surfaces
 from .from_keypoints import HandMesh, Reconstructor, bones_of, check_voxel, hand_mesh
 from .hand_crop import HandCrop, crop_hands
 from .occupancy_field import PartField
-from .picture_field import HandLogits, NetworkField, even_points
+from .picture_field import HandLogits, NetworkField
 from .precision import Precision, pair_precision
+from .refined_side import RefinedSide
 from .side_by_side import side_by_side
 from .stage_costs import StageCosts
 from .tracked_hand import HandSurfaces, Parts
@@ -40,16 +43,6 @@ from .tracked_hand import HandSurfaces, Parts
 INITIAL_THRESHOLD = 0.5
 """Occupancy at the surface of the initial stage, as in the published method; the refined stage's is stored in its
 network."""
-
-NEAR_SURFACE = 0.1
-"""Logits this close to the surface are computed again in the weights' own type.
-
-Rounding to bfloat16 changes a logit by about 0.01. A vertex lies between two lattice points; if the logit of either is
-larger than this limit, a change of 0.01 moves the vertex by less than a tenth of the lattice spacing.
-"""
-
-FEW = 64
-"""So few points are computed in the weights' own type at once: a second call would cost more than it saves."""
 
 _log = logging.getLogger(__name__)
 
@@ -90,8 +83,9 @@ class PictureReconstructor:
         Names and sha256 of the weights, and the stage, recorded in the take.
     precision : {"fast", "exact"}
         "exact" computes everything in the weights' own type and evaluates every part network everywhere. "fast"
-        computes the attention between points in bfloat16 where the device supports it in hardware, and does not
-        evaluate part networks that cannot be the maximum.
+        computes the attention between points, and on a processor the published image encoder, in bfloat16 where the
+        device supports it in hardware, does not evaluate part networks that cannot be the maximum, and asks the anchors
+        of the refined stage at points at most 3.5 mm apart.
     dense : bool
         Evaluate the whole lattice, for comparison.
     costs : StageCosts, optional
@@ -134,6 +128,11 @@ class PictureReconstructor:
     def network(self) -> Network:
         """The network, on its device."""
         return self._network
+
+    @property
+    def gains_by_batches(self) -> bool:
+        """Whether ``surfaces.batch`` makes the surfaces of several frames sooner: the refined stage on a device."""
+        return self.device.type != "cpu" and isinstance(self._network, RefinedOccupancy) and not self._dense
 
     @property
     def pairs(self) -> torch.dtype | None:
@@ -179,7 +178,9 @@ class PictureReconstructor:
         refine = isinstance(self._network, RefinedOccupancy) and len(present) == 2
         field = NetworkField(seen.bones, seen.positions, seen.networks, INITIAL_THRESHOLD)
         tracked = [
-            HandSurfaces(*field.bounds(k), self.voxel_m, self.device, network, None if self._exact else parts)
+            HandSurfaces(
+                *field.bounds(k), self.voxel_m, self.device, network, None if self._exact else parts, exact=self._exact
+            )
             for k, (network, parts) in enumerate(zip(seen.networks, seen.parts, strict=True))
         ]
         with self.costs.stage("initial surface") as cost:
@@ -194,9 +195,21 @@ class PictureReconstructor:
             _log.info("%s: only the %s hand is there; its surface is not refined", name, seen.sides[0])
         return {side: hand_mesh(surfaces[k], seen.bones, k) for k, side in enumerate(seen.sides)}
 
+    def bones_of(self, hands: Sequence[HandKeypoints]) -> tuple[list[Side], Tensor, Bones]:
+        """Compute the bones of hands as ``from_keypoints.bones_of``, with the thickness of the hands if it counts.
+
+        Thickness is a factor on that of the bundled hands. The published networks know other hands, so theirs stay as
+        these networks make them.
+        """
+        sides, positions, bones = bones_of(hands)
+        network = self._network.init_occ if isinstance(self._network, RefinedOccupancy) else self._network
+        if isinstance(network, PartDecoder) or not network.sizes.reach:
+            bones = replace(bones, thickness=None)
+        return sides, positions, bones
+
     def _look(self, frame: Frame | None, camera: Camera, hands: TwoHands, present: Sequence[HandKeypoints]) -> _Seen:
         """Compute everything that precedes the first query: bones, crop and picture features."""
-        sides, positions, bones = bones_of(present)
+        sides, positions, bones = self.bones_of(present)
         network = self._network
         if isinstance(network, PartDecoder):
             halo = [_halo_logits(network, _one(bones, k), positions[k : k + 1]) for k in range(len(sides))]
@@ -205,12 +218,13 @@ class PictureReconstructor:
             raise FrameError("These networks need the picture.", "Give the pictures that the keypoints belong to.")
         crop = crop_hands(frame, camera, hands)
         image = torch.from_numpy(crop.network_input())[None].to(self.device)
+        rounded = self._pairs if self.device.type == "cpu" else None
         features: PictureFeatures | None = None
         if isinstance(network, RefinedOccupancy):
-            features = network.encode(image)
+            features = network.encode(image, precision=rounded)
             own, initial = network.init_occ, features.initial
         else:
-            own, initial = network, network.encode(image)
+            own, initial = network, network.encode(image, precision=rounded)
         matrix = torch.from_numpy(crop.camera.matrix)[None]
         shown = [own.hand(side, initial, _one(bones, k), intrinsics=matrix) for k, side in enumerate(sides)]
         # A network with a bone reach evaluates few bones anyway.
@@ -238,27 +252,18 @@ class PictureReconstructor:
         threshold = network.sizes.threshold
         surface = math.log(threshold / (1 - threshold))
 
-        def refined(side: Side) -> Callable[[Tensor, Tensor], Tensor]:
-            def logits(points: Tensor, occupancy: Tensor) -> Tensor:
-                exact = self._pairs is None or len(points) <= FEW
-                values = both.logits(side, points[None], occupancy[None], exact=exact)[0]
-                if not exact:
-                    near = ((values - surface).abs() < NEAR_SURFACE).nonzero()[:, 0]
-                    again = points.index_select(0, near)[None], occupancy.index_select(0, near)[None]
-                    values[near] = both.logits(side, *again, exact=True)[0]
-                return values
-
-            return logits
-
+        refined = {side: RefinedSide(both, side, surface, self._pairs) for side in seen.sides}
         with self.costs.stage("refined surface") as cost:
             if self._dense:
-                networks = [_on(refined(side), asked) for side, asked in zip(seen.sides, seen.networks, strict=True)]
+                networks = [
+                    _on(refined[side].logits, asked) for side, asked in zip(seen.sides, seen.networks, strict=True)
+                ]
                 field = NetworkField(seen.bones, seen.positions, networks, threshold)
                 results = extract_surfaces(field, self.voxel_m, self.device, dense=True)
             else:
                 results = self._each(
                     [
-                        partial(hand.refined_surface, refined(side), threshold)
+                        partial(hand.refined_surface, refined[side], threshold)
                         for side, hand in zip(seen.sides, tracked, strict=True)
                     ]
                 )

@@ -14,11 +14,12 @@ from im2hands.weights.part_occupancy import load_part_occupancy
 
 from .from_keypoints import Reconstructor
 from .from_picture import PictureReconstructor, load_picture_reconstructor
+from .no_surfaces import STAGE, NoSurfaces
 
 
 def load_reconstructor(
     weights: str | Path = "bundled", *, device: torch.device, voxel_m: float, stage: str | None = None
-) -> Reconstructor | PictureReconstructor:
+) -> Reconstructor | PictureReconstructor | NoSurfaces:
     """Load a reconstructor from a weights folder.
 
     The part occupancy network, which uses the keypoints only, is by far the fastest. It also serves as the fallback for
@@ -32,8 +33,9 @@ def load_reconstructor(
         Where the networks run.
     voxel_m : float
         Lattice spacing, metres.
-    stage : {"keypoints", "initial", "refined"}, optional
-        "keypoints" is the part occupancy network. None is the best stage that the weights allow.
+    stage : {"none", "keypoints", "initial", "refined"}, optional
+        "none" needs no weights and makes no surfaces. "keypoints" is the part occupancy network. None is the best
+        stage that the weights allow.
 
     Returns
     -------
@@ -54,6 +56,8 @@ def load_reconstructor(
         provenance = {"weights": {info.name: info.sha256}, "stage": "keypoints"}
         return Reconstructor(decoder, reach, device=device, voxel_m=voxel_m, provenance=provenance)
 
+    if stage == STAGE:
+        return NoSurfaces()
     own = from_keypoints() if (weights_folder(weights) / PART_OCCUPANCY_FILE).exists() else None
     if own is not None and stage == "keypoints":
         return own

@@ -10,9 +10,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from im2hands.geometry.bone_reach import BoneReach, within_reach
-from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, Bones
-from im2hands.geometry.hand_shape import shape_inputs
+from im2hands.core.devices import to_device
+from im2hands.geometry.bone_reach import BoneReach, HandsReach
+from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, THICKNESS_COUNT, Bones
 from im2hands.networks.part_decoder import PartDecoder
 
 OUTSIDE_LOGIT = -20.0
@@ -84,27 +84,24 @@ class PartField:
         Distance up to which each bone's part network is evaluated; None evaluates every bone everywhere.
     chunk : int
         Number of queries evaluated at once; bounds the memory.
-    widths : (B, 8) float, optional
-        What is known of the hands' widths; see ``geometry.hand_shape``. Only a decoder that reads shapes uses them.
     """
 
     def __init__(
-        self, decoder: PartDecoder, bones: Bones, keypoints: Tensor, reach: BoneReach | None, *, chunk: int = 16384,
-        widths: Tensor | None = None,
-    ) -> None:  # fmt: skip
+        self, decoder: PartDecoder, bones: Bones, keypoints: Tensor, reach: BoneReach | None, *, chunk: int = 16384
+    ) -> None:
         self.hand_count = keypoints.shape[0]
         self._reach, self._chunk = reach, chunk
         dtype, device = decoder.pose_weight.dtype, decoder.pose_weight.device
         with torch.no_grad():
-            joints = bones.to_query_space(keypoints) * QUERY_SCALE
-            shape = decoder.encode_shape(shape_inputs(bones.lengths, joints, widths))
-            self._folded = decoder.fold(bones.transforms, bones.lengths, shape)
-            # The bone-local point of a canonical point x (metres) is W (x / 0.4^2, 1), with W the bone's transform.
-            transforms = bones.transforms if shape is None else shape.fitted(bones.transforms)
-            turn = transforms[:, :, :3, :3] / QUERY_SCALE**2
-            self._turn = turn.to(device, dtype)
-            self._shift = transforms[:, :, :3, 3].to(device, dtype)
-            self._keypoints = joints.to(device, dtype)
+            self._folded, turn, shift = decoder.of_hands(bones)  # from query space; points in metres are asked here
+            self._turn, self._shift = (turn / QUERY_SCALE).to(device, dtype), shift.to(device, dtype)
+            self._keypoints = to_device(bones.to_query_space(keypoints) * QUERY_SCALE, device).to(dtype)
+            thick = torch.ones(self.hand_count, THICKNESS_COUNT) if bones.thickness is None else bones.thickness
+            self._thickness = to_device(thick, device).to(dtype)
+            one = [slice(hand, hand + 1) for hand in range(self.hand_count)]
+            self._near_bones = (
+                [HandsReach(self._keypoints[k], reach, self._thickness[k]) for k in one] if reach is not None else []
+            )
 
     def bounds(self, hand: int) -> tuple[Tensor, Tensor]:
         """See ``OccupancyField.bounds``."""
@@ -112,7 +109,7 @@ class PartField:
         if self._reach is None:
             half = keypoints.new_full((3,), 0.55 * QUERY_SCALE)
             return -half, half
-        margin = 0.45 * torch.linalg.vector_norm(keypoints[9])
+        margin = 0.45 * torch.linalg.vector_norm(keypoints[9]) * self._thickness[hand].max()
         low, high = keypoints.min(0).values - margin, keypoints.max(0).values + margin
         high[0] = torch.minimum(high[0], high.new_tensor(self._reach.stump + 0.003))
         return low, high
@@ -131,9 +128,9 @@ class PartField:
         if self._reach is None:
             return torch.ones(len(points), BONE_COUNT, dtype=torch.bool, device=points.device)
         near = torch.empty(len(points), BONE_COUNT, dtype=torch.bool, device=points.device)
-        for hand in range(self.hand_count):
+        for hand, bones in enumerate(self._near_bones):
             rows = (hands == hand).nonzero()[:, 0]
-            near[rows] = within_reach(points[rows][None], self._keypoints[hand : hand + 1], self._reach)[0]
+            near[rows] = bones.near(points[rows][None])[0]
         return near
 
     def _chunk_logits(self, hands: Tensor, points: Tensor) -> Tensor:

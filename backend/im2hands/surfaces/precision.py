@@ -6,6 +6,8 @@ from typing import Literal
 
 import torch
 
+from im2hands.core.gpu import has_bfloat16
+
 Precision = Literal["exact", "fast"]
 
 
@@ -29,10 +31,4 @@ def pair_precision(precision: Precision, device: torch.device) -> torch.dtype | 
     """
     if precision == "exact":
         return None
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-    return torch.bfloat16 if device.type == "cpu" and _processor_has_bfloat16() else None
-
-
-def _processor_has_bfloat16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if has_bfloat16(device) else None

@@ -39,13 +39,12 @@ def side_by_side(work: Sequence[Callable[[], Result]], device: torch.device) -> 
             return [call() for call in work]
     share = max(1, threads // len(work))
 
-    def alone(call: Callable[[], Result]) -> Result:
-        torch.set_num_threads(share)
+    def without_gradients(call: Callable[[], Result]) -> Result:
         with torch.no_grad():  # the setting is per thread
             return call()
 
     try:
-        with ThreadPoolExecutor(len(work), thread_name_prefix="hands") as pool:
-            return list(pool.map(alone, work))
+        with ThreadPoolExecutor(len(work), "hands", initializer=torch.set_num_threads, initargs=(share,)) as pool:
+            return list(pool.map(without_gradients, work))
     finally:
         torch.set_num_threads(threads)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +15,7 @@ from .bone_choice import BoneChoice
 from .dense_lattice import Surface
 from .occupancy_field import OUTSIDE_LOGIT
 from .picture_field import HandLogits
+from .told_lattice import ToldLattice
 from .walked_lattice import Lattice, LatticeField
 
 COARSEST = 0.01375
@@ -35,6 +35,51 @@ CHOICE_LATTICE = 0.007
 
 The result selects the bones that are evaluated on finer lattices.
 """
+
+TOLD_LATTICE = 0.0035
+"""Upper limit of the spacing of the lattice on which the anchors are asked, metres; finer points are interpolated."""
+
+
+class Refinement(Protocol):
+    """The refinement network of one hand, at points of query space."""
+
+    def told(self, points: Tensor) -> Tensor:
+        """What the anchors tell of points.
+
+        Parameters
+        ----------
+        points : (N, 3) float
+            Query points.
+
+        Returns
+        -------
+        (N, C) Tensor
+            Features that change little over ``TOLD_LATTICE``.
+        """
+        ...
+
+    def logits(
+        self, points: Tensor, occupancy: Tensor, told: Tensor | None = None, between: Tensor | None = None
+    ) -> Tensor:
+        """Refined logits.
+
+        Parameters
+        ----------
+        points : (N, 3) float
+            Query points.
+        occupancy : (N,) float
+            Their initial occupancy.
+        told : (N, C) float or None
+            What the anchors tell of them; None asks the anchors.
+        between : (N,) bool or None
+            Where ``told`` is interpolated.
+
+        Returns
+        -------
+        (N,) Tensor
+            Logits.
+        """
+        ...
 
 
 class Parts(Protocol):
@@ -90,18 +135,21 @@ class HandSurfaces:
         Logits of the initial stage.
     parts : Parts, optional
         The same network by its parts, to evaluate only those that may be the maximum. None evaluates all.
+    exact : bool
+        Ask the anchors at every point of the refined surface's lattice.
     """
 
     def __init__(
         self, low: Tensor, high: Tensor, voxel: float, device: torch.device, network: HandLogits,
-        parts: Parts | None = None,
+        parts: Parts | None = None, *, exact: bool = False,
     ) -> None:  # fmt: skip
-        self._device, self._network, self._parts = device, network, parts
+        self._device, self._exact = device, exact
         self.lattice = Lattice(low.cpu().numpy(), high.cpu().numpy(), voxel, lattice_step(voxel, COARSEST))
-        self.initial = LatticeField(self.lattice, self._ask_initial)
+        # It must not refer to this object: arrays in a circle stay in memory until Python looks for circles.
+        self._asked = _InitialNetwork(self.lattice, device, network, parts)
+        self.initial = LatticeField(self.lattice, self._asked)
         self._anchor_step, self._choice_step = lattice_step(voxel, ANCHOR_LATTICE), lattice_step(voxel, CHOICE_LATTICE)
         self._first_step = self.lattice.coarsest
-        self._choice: BoneChoice | None = None
 
     def initial_surface(self, *, for_anchors: bool = False) -> Surface:
         """Extract the initial surface (logit 0).
@@ -130,15 +178,15 @@ class HandSurfaces:
             self._choose(cells, step)
         return self.initial.surface(cells, step)
 
-    def refined_surface(self, network: Callable[[Tensor, Tensor], Tensor], threshold: float) -> Surface:
+    def refined_surface(self, network: Refinement, threshold: float) -> Surface:
         """Extract the refined surface. Call ``initial_surface`` first.
 
         The search starts from the coarse cells inside or next to the initial hand.
 
         Parameters
         ----------
-        network : callable
-            Maps points (N, 3) of query space and their initial occupancies (N,) to logits (N,).
+        network : Refinement
+            The refinement network of this hand.
         threshold : float
             Probability at the surface.
 
@@ -153,10 +201,15 @@ class HandSurfaces:
             There is no surface.
         """
         shift = math.log(threshold / (1 - threshold))
+        lattice, device, told = self.lattice, self._device, None
+        coarse = lattice_step(lattice.voxel, TOLD_LATTICE)
+        if coarse > 1 and not self._exact:
+            told = ToldLattice(lattice, coarse, lambda points: network.told(_query(lattice, points, device)))
 
         def ask(points: np.ndarray) -> np.ndarray:
-            initial = torch.from_numpy(self.initial.values(points)).to(self._device)
-            return _bounded(network(self._query(points), torch.sigmoid(initial)) - shift)
+            initial = torch.from_numpy(self.initial.values(points)).to(device)
+            known = told.at(points) if told else ()
+            return _bounded(network.logits(_query(lattice, points, device), torch.sigmoid(initial), *known) - shift)
 
         field, step = LatticeField(self.lattice, ask), self._first_step
         cells = field.crossed(self.initial.reached(step), step)
@@ -166,24 +219,50 @@ class HandSurfaces:
 
     def _choose(self, cells: np.ndarray, step: int) -> None:
         """Select the bones for finer lattices, if the step is that of the choice lattice."""
-        if self._parts is None or step != self._choice_step:
-            return
-        corners, where = np.unique(self.lattice.corners(cells, step), return_inverse=True)
-        parts = self._parts.all_logits(self._query(corners)).float().cpu().numpy()
-        self._choice = BoneChoice(self.lattice, step, cells, parts[where.reshape(-1, 8)])
+        if step == self._choice_step:
+            self._asked.choose(cells, step)
 
-    def _ask_initial(self, points: np.ndarray) -> np.ndarray:
+
+class _InitialNetwork:
+    """Initial logits of the points of a lattice.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        The lattice.
+    device : torch.device
+        Where the network runs.
+    network : HandLogits
+        Logits of the initial stage.
+    parts : Parts, optional
+        The same network by its parts.
+    """
+
+    def __init__(self, lattice: Lattice, device: torch.device, network: HandLogits, parts: Parts | None) -> None:
+        self._lattice, self._device, self._network, self._parts = lattice, device, network, parts
+        self._choice: BoneChoice | None = None
+
+    def choose(self, cells: np.ndarray, step: int) -> None:
+        """Select the bones that are evaluated from now on, by their logits at the corners of cells."""
+        if self._parts is None:
+            return
+        corners, where = np.unique(self._lattice.corners(cells, step), return_inverse=True)
+        parts = self._parts.all_logits(_query(self._lattice, corners, self._device)).float().cpu().numpy()
+        self._choice = BoneChoice(self._lattice, step, cells, parts[where.reshape(-1, 8)])
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
         """Initial logits (N,) of lattice points (N,)."""
-        places = self._query(points)
+        places = _query(self._lattice, points, self._device)
         if self._choice is None or self._parts is None:
             return _bounded(self._network(places))
         asked = torch.from_numpy(self._choice(points)).to(self._device)
         return _bounded(self._parts.chosen_logits(places, asked))
 
-    def _query(self, points: np.ndarray) -> Tensor:
-        """Query-space positions (N, 3) float32 of lattice points (N,)."""
-        places = self.lattice.positions(points).astype(np.float32)
-        return torch.from_numpy(places).to(self._device) / QUERY_SCALE
+
+def _query(lattice: Lattice, points: np.ndarray, device: torch.device) -> Tensor:
+    """Query-space positions (N, 3) float32 of lattice points (N,)."""
+    places = lattice.positions(points).astype(np.float32)
+    return torch.from_numpy(places).to(device) / QUERY_SCALE
 
 
 def _bounded(values: Tensor) -> np.ndarray:

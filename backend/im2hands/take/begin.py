@@ -16,7 +16,7 @@ from .footage import FOOTAGE_ENTRY, delete_copies
 from .lock import TakeLock
 from .paths import check_paths, is_plain
 from .record import FOOTAGE_FOLDER, FRAMES_FOLDER, FrameRecord
-from .take import CACHE_FOLDER, MOTION_FILE, OWN_FILES, TAKE_FILE, TEMPLATE_FILE, Take
+from .take import CACHE_FOLDER, MOTION_FILE, OWN_FILES, TAKE_FILE, TEMPLATE_FILE, UNFINISHED, Take
 
 _LEFTOVER = re.compile(r"^\..+\.(json|npz|jpg|lock)\.\d+(\.[0-9a-f]+)?\.tmp$")
 
@@ -125,6 +125,23 @@ def open_to_write(folder: Path) -> Take:
     return take
 
 
+def is_of_other_pictures(folder: Path, source: Source) -> bool:
+    """Return whether there is a take in a folder that was made from other inputs.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    source : Source
+        The opened source.
+    """
+    try:
+        inputs = Take.open(folder).header.get("source", {}).get("inputs")
+    except InputError:
+        return False  # there is none, or it is too damaged to tell
+    return bool(inputs != [str(path) for path in source.inputs])
+
+
 def _begun(folder: Path, source: Source, header: dict[str, Any], *, resume: bool, overwrite: bool) -> Take:
     """Create or open a take that is locked, see :func:`begin_take`."""
     cache = folder / CACHE_FOLDER
@@ -157,10 +174,10 @@ def _begun(folder: Path, source: Source, header: dict[str, Any], *, resume: bool
             f"The pictures of the take in {folder} had other frame numbers when it was made.",
             "Begin the take anew (--overwrite), or name another folder.",
         )
-    header = _merged(header, take, source)
+    header = _with_devices(_merged(header, take, source), take)
     if _undated(header) == _undated(take.header):
         header["provenance"]["date"] = take.header["provenance"].get("date", header["provenance"]["date"])
-    kept = {name: take.header[name] for name in ("clean", FOOTAGE_ENTRY) if name in take.header}
+    kept = {name: take.header[name] for name in ("clean", FOOTAGE_ENTRY, UNFINISHED) if name in take.header}
     take.header = {"format": take.header["format"], "version": take.header["version"], **header, **kept}
     take.save()
     return take
@@ -201,6 +218,16 @@ def _merged(header: dict[str, Any], take: Take, source: Source) -> dict[str, Any
     listed = [files[index] for index in sorted(files) if files[index]]
     widened = {**header["source"], "files": list(dict.fromkeys(listed)), "first": min(files)}
     return {**header, "source": widened}
+
+
+def _with_devices(header: dict[str, Any], take: Take) -> dict[str, Any]:
+    """Return ``header`` with a list of the kinds of devices on which frames were made, if there are several."""
+    before, now = take.header.get("provenance") or {}, header["provenance"]
+    names = [*before.get("devices", [before.get("device")]), now.get("device")]
+    kinds = list(dict.fromkeys(str(name).partition(":")[0] for name in names if name))
+    if not take.records or len(kinds) < 2:
+        return header
+    return {**header, "provenance": {**now, "devices": kinds}}
 
 
 def _image(record: FrameRecord) -> str:

@@ -10,6 +10,7 @@ from im2hands.core.errors import InputError
 from im2hands.core.files import link_atomically
 
 from .begin import lock_take
+from .edits import Edits
 from .footage import FOOTAGE_ENTRY, find_copies, size_of_copies
 from .frame_file import KEY, read_every_array
 from .record import FOOTAGE_FOLDER, FrameRecord
@@ -37,7 +38,8 @@ def join_takes(parts: Sequence[Path], folder: Path) -> Take:
     Raises
     ------
     InputError
-        There is a take in the folder, or the parts are of different sources, cameras, settings or weights.
+        There is a take in the folder, or the parts are of different sources, cameras, settings, corrections or
+        weights.
     TakeError
         A part cannot be read, or the new take cannot be written.
     """
@@ -60,6 +62,8 @@ def join_takes(parts: Sequence[Path], folder: Path) -> Take:
             copy = FrameRecord(index, record.status, "", hands, record.message, record.key, dict(record.extra))
             joined.write_frame(copy, arrays)
         _take_copies(takes, joined)
+        if takes:
+            Edits.of_take(takes[0].folder).write(folder)
         joined.save()
         joined.close()
         return joined
@@ -84,6 +88,7 @@ def _require_same(first: Take, other: Take) -> None:
         ("camera", first.header.get("camera"), other.header.get("camera")),
         ("settings", _settings(first), _settings(other)),
         ("weights", _provenance(first, "weights"), _provenance(other, "weights")),
+        ("corrections", Edits.of_take(first.folder).to_dict(), Edits.of_take(other.folder).to_dict()),
         ("version of Im2Hands", _provenance(first, "im2hands"), _provenance(other, "im2hands")),
     ):
         if one != two:

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .arrays import LIMITS
+from .contact import CONTACT, check_contact
 from .header import check_camera, check_picture_size
 
 FRAMES_FOLDER = "frames"
@@ -37,7 +38,8 @@ class FrameRecord:
     key : str
         Hash of everything that the frame was computed from.
     extra : dict
-        Further fields (``image``, ``camera``, ``image_size``, ``time``), which are written next to the others.
+        Further fields (``image``, ``camera``, ``image_size``, ``time``, ``surfaces``, ``contact``), which are written
+        beside these.
     """
 
     index: int
@@ -47,6 +49,11 @@ class FrameRecord:
     message: str = ""
     key: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether the file of the frame has keypoints but no surfaces."""
+        return self.extra.get("surfaces") is False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON types."""
@@ -89,6 +96,8 @@ class FrameRecord:
             check_camera(extra["camera"])
         if extra.get("image_size"):
             check_picture_size(extra["image_size"])
+        if CONTACT in extra:
+            check_contact(extra[CONTACT])
         return cls(
             index=index,
             status=status,

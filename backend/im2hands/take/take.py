@@ -20,6 +20,7 @@ from im2hands.core.files import json_bytes, pack_arrays, read_shared, write_atom
 from im2hands.core.hands import Side
 from im2hands.core.unpacking import JSON_BYTES, parse_json
 
+from .edits import EDITS_FILE, SET_ASIDE_FILE
 from .footage import FOOTAGE_ENTRY
 from .frame_file import KEY, read_frame_file, with_arrays
 from .header import check_header
@@ -34,9 +35,15 @@ TAKE_FILE = "take.json"
 CACHE_FOLDER = "cache"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
-OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE)
+OWN_FILES = (
+    TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE, EDITS_FILE,
+    SET_ASIDE_FILE,
+)  # fmt: skip
 
-_LAST_ENTRIES = (FOOTAGE_ENTRY, "clean")
+UNFINISHED = "unfinished"
+"""Entry of the header: a run of the take has not come to its end."""
+
+_LAST_ENTRIES = (FOOTAGE_ENTRY, "clean", UNFINISHED)
 """Entries of the header that are made during a job, in the order in which ``take.json`` has them."""
 
 _ANEW = "Begin the take anew: im2hands reconstruct with --overwrite."

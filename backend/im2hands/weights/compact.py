@@ -20,22 +20,18 @@ from torch import Tensor, nn
 
 from im2hands.core.errors import WeightsError
 from im2hands.core.files import require_regular, sha256_of, utf8_path, write_atomically
-from im2hands.geometry.bones import bones_from_keypoints
-from im2hands.geometry.hand_model import HandModel
-from im2hands.geometry.hand_shape import shape_inputs
 from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import Configuration
 from im2hands.networks.image_encoder import PictureEncoder
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import IMAGE_FEATURES
 
-from .folder import BUNDLED, require_weights
+from .folder import BUNDLED, IMAGE_ENCODER, require_weights
 from .layouts import INITIAL_OCCUPANCY, KEYPOINT_REFINEMENT, REFINED_OCCUPANCY
 from .part_occupancy import FILE as PART_OCCUPANCY_FILE
 from .part_occupancy import load_part_occupancy
 
 FORMAT = "im2hands-compact-1"
-IMAGE_ENCODER = "image_encoder"
 ALIGNED_OCCUPANCY = "aligned_occupancy"
 """The HALO* baseline: part decoders with pixel-aligned image features."""
 
@@ -263,8 +259,7 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor], name: str, folder: st
 def start_from_part_occupancy(network: InitialOccupancy, folder: Path = BUNDLED) -> None:
     """Initialise both part decoders with the part occupancy weights of a folder.
 
-    The columns that read image features are zero, so the image has no effect before training. These decoders do not
-    read shapes, so they begin with the usual hand's.
+    The columns that read image features are zero, so the image has no effect before training.
 
     Parameters
     ----------
@@ -279,12 +274,9 @@ def start_from_part_occupancy(network: InitialOccupancy, folder: Path = BUNDLED)
         The weights are missing or damaged.
     """
     decoder, _ = load_part_occupancy(folder / PART_OCCUPANCY_FILE)
-    usual = bones_from_keypoints(HandModel().usual_keypoints(), ["right"])
-    assert usual.joints is not None
-    plain = decoder.of_one_shape(shape_inputs(usual.lengths, usual.joints))
     state = {
         name: nn.functional.pad(value, (0, IMAGE_FEATURES)) if name.endswith("_2.weight") else value
-        for name, value in plain.published_state_dict().items()
+        for name, value in decoder.published_state_dict().items()
     }
     for side in ("left", "right"):
         network.get_submodule(f"{side}_decoder").load_state_dict(dict(state))

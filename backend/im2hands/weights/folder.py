@@ -14,6 +14,9 @@ from im2hands.core.person_path import person_path
 BUNDLED = Path(__file__).parent / "bundled"
 """Folder of the weights that ship with the package."""
 
+IMAGE_ENCODER = "image_encoder"
+"""Name of the image encoder that the compact networks of a folder share."""
+
 _NEEDED = ("part_occupancy",)
 
 

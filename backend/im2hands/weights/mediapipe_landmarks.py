@@ -48,13 +48,49 @@ def mediapipe_start() -> ReadingNetwork:
     return model
 
 
-def as_tflite(model: ReadingNetwork, side: int = 0) -> bytes:
+def as_tflite(model: ReadingNetwork) -> bytes:
     """Return the network as a TFLite model that can replace MediaPipe's landmark network.
 
     The names of the outputs are the same. The third coordinate of a keypoint is the logarithm of its spread.
 
     Parameters
     ----------
+    model : ReadingNetwork
+        The network.
+
+    Returns
+    -------
+    bytes
+        The TFLite file. It reads hands of either side; see ``reading_side``.
+
+    Raises
+    ------
+    SetupError
+        The hand bundle is missing or damaged.
+    WeightsError
+        The hand bundle holds another network.
+    """
+    from .mediapipe_bundle import read_bundle
+
+    file = bytearray(read_bundle(None).landmark_network)
+    for module, layer in _matched(model, bytes(file)):
+        weight, bias = (value.detach().float().cpu().numpy() for value in (module.weight, module.bias))
+        if weight.ndim == 4:
+            weight = weight.transpose((1, 2, 3, 0) if layer.depthwise else (0, 2, 3, 1))
+        if weight.shape != layer.weight.shape:
+            raise WeightsError("MediaPipe's landmark network has other sizes than expected.", _HINT)
+        layer.weight.write(file, weight)
+        layer.bias.write(file, bias)
+    return bytes(file)
+
+
+def reading_side(file: bytes, model: ReadingNetwork, side: int) -> bytes:
+    """Return the network as a TFLite model that reads hands of one side.
+
+    Parameters
+    ----------
+    file : bytes
+        The network, from ``as_tflite``.
     model : ReadingNetwork
         The network.
     side : int
@@ -64,31 +100,15 @@ def as_tflite(model: ReadingNetwork, side: int = 0) -> bytes:
     -------
     bytes
         The TFLite file.
-
-    Raises
-    ------
-    SetupError
-        The hand bundle is missing or damaged.
-    WeightsError
-        The hand bundle holds another network.
     """
     from im2hands.networks.reading_network import SIDED_BLOCK
 
-    from .mediapipe_bundle import read_bundle
-
-    file = bytearray(read_bundle(None).landmark_network)
-    sided = model.each_block()[SIDED_BLOCK].project
-    for module, layer in _matched(model, bytes(file)):
-        weight, bias = (value.detach().float().cpu().numpy() for value in (module.weight, module.bias))
-        if weight.ndim == 4:
-            weight = weight.transpose((1, 2, 3, 0) if layer.depthwise else (0, 2, 3, 1))
-        if weight.shape != layer.weight.shape:
-            raise WeightsError("MediaPipe's landmark network has other sizes than expected.", _HINT)
-        if module is sided:
-            bias = bias + side * model.side.detach().float().cpu().numpy()
-        layer.weight.write(file, weight)
-        layer.bias.write(file, bias)
-    return bytes(file)
+    made, sided = bytearray(file), model.each_block()[SIDED_BLOCK].project
+    (layer,) = (layer for module, layer in _matched(model, file) if module is sided)
+    assert sided.bias is not None
+    bias, shift = (value.detach().float().cpu().numpy() for value in (sided.bias, model.side))
+    layer.bias.write(made, bias + side * shift)
+    return bytes(made)
 
 
 def showing_features(model: bytes) -> bytes:
@@ -97,7 +117,7 @@ def showing_features(model: bytes) -> bytes:
     Parameters
     ----------
     model : bytes
-        MediaPipe's landmark network, or the result of ``as_tflite``.
+        MediaPipe's landmark network, or the result of ``as_tflite`` or ``reading_side``.
 
     Returns
     -------

@@ -6,9 +6,9 @@ The loaders of the single networks use these functions.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from im2hands.core.errors import WeightsError
 from im2hands.core.files import sha256_of, utf8_path
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 Network = TypeVar("Network", bound="nn.Module")
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """A network with parts that a weights file may lack."""
+
+    def expect(self, names: Collection[str]) -> None:
+        """Add the parts that weights of these names hold."""
+        ...
+
 
 _COUNTER = "num_batches_tracked"  # of batch normalisation; evaluation does not use it
 _AGAIN = "Install im2hands again, or use --keypoints mediapipe."
@@ -174,6 +184,8 @@ def load_model(model: Network, path: Path, form: str, device: torch.device | Non
     """
     state = read_tensors(path, form, "pt")
     state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    if isinstance(model, Expecting):
+        model.expect(state.keys())
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:

@@ -184,6 +184,16 @@ def test_a_cancelled_search_ends_and_the_next_job_runs(make_client: Any, picture
     assert client.until("status")[-1]["busy"] is False
 
 
+def test_a_job_that_is_to_rig_what_is_done_goes_on_until_then(make_client: Any, pictures: Path, tmp_path: Path) -> None:
+    client = make_client(FakeParts(reconstructor=FakeReconstructor(delay=0.1)))
+    client.send("reconstruct", "j", inputs=[str(pictures)], output=str(tmp_path / "take"))
+    client.until("frame")
+    client.send("cancel", "c", job="j", rig=True)
+    events = client.until("finished")
+    assert events[-1]["cancelled"] and events[-1]["summary"]["ok"] == 4  # all hands were found
+    assert [event["fraction"] for event in events if event["type"] == "progress"][-1] == 1.0
+
+
 def test_shutdown_cancels_and_says_bye(make_client: Any, pictures: Path, tmp_path: Path) -> None:
     client = make_client(slow_parts())
     client.send("reconstruct", "j", inputs=[str(pictures)], output=str(tmp_path / "take"))

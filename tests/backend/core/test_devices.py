@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,6 +51,18 @@ def test_gpus() -> None:
     with pretended_device("mps:0"):
         assert choose_device("mps") == torch.device("mps")
         assert choose_device("auto") == torch.device("cpu")
+
+
+def test_the_card_that_is_named_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    majors, memory = {0: 7, 1: 9}, {0: 2 << 30, 1: 3 << 30}
+    with pretended_device("cuda:0", count=2):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (memory[device.index], 0))
+        monkeypatch.setattr(
+            torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=majors[device.index])
+        )
+        for number in (0, 1):
+            card = torch.device("cuda", number)
+            assert gpu.free_memory(card) == memory[number] and gpu.has_bfloat16(card) == (number == 1)
 
 
 NO_KERNEL = "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might be"

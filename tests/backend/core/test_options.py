@@ -11,7 +11,7 @@ import pytest
 from im2hands.app.cli.options import add_options
 from im2hands.core import options
 from im2hands.core.errors import InputError
-from im2hands.core.options import OPTIONS, Option, check_options, options_dataclass, options_of, read_options
+from im2hands.core.options import OPTIONS, Option, check_options, options_dataclass, read_options
 from im2hands.job.options import ReconstructOptions
 
 
@@ -34,7 +34,7 @@ commands = ["clean"]
 """
     table.write_text(options.TABLE_FILE.read_text("utf-8") + added, "utf-8")
     monkeypatch.setattr(options, "OPTIONS", read_options(table))
-    made: Any = options_dataclass("Made", options_of("clean"), Settings)
+    made: Any = options_dataclass("Made", "clean", Settings)
     assert made().sharpness == 0.2 and made(sharpness=0.5).sharpness == 0.5
     for command in ("reconstruct", "clean"):
         parser = argparse.ArgumentParser()
@@ -51,6 +51,9 @@ def test_the_table_is_sound() -> None:
         assert option.text and not option.text.endswith("."), option.name
         assert option.type.startswith("choice") == bool(option.choices), option.name
         assert not option.needs or OPTIONS[option.needs].type == "bool", option.name
+        for value in option.by_quality.values():
+            option.check(value)
+            assert type(value) is option.python_type, option.name
         if option.default is not None:
             option.check(option.default)
             assert type(option.default) is option.python_type, option.name
@@ -83,3 +86,24 @@ def test_impossible_values(values: dict[str, Any], message: str) -> None:
 def test_limits_of_one_side() -> None:
     assert Option("a", "int", "b", min=1).limits == "1 or more"
     assert Option("a", "float", "b").limits == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, (None, 1.7, 1)),
+        ({"quality": "draft"}, ("none", 1.7, 0)),
+        ({"quality": "fine"}, (None, 1.2, 2)),
+        ({"quality": "draft", "stage": "keypoints", "voxel_mm": 3.0}, ("keypoints", 3.0, 0)),
+    ],
+)
+def test_quality_chooses_what_is_not_given(given: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    made = ReconstructOptions.from_request({"inputs": ["a"], "output": "b", "options": given})
+    assert (made.stage, made.voxel_mm, made.template_density) == expected
+    parser = argparse.ArgumentParser()
+    add_options(parser, "reconstruct")
+    arguments = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    parsed = ReconstructOptions(("a",), "b", **vars(parser.parse_args(arguments)))
+    assert parsed == made
+    with pytest.raises(InputError, match='There is no quality "best"'):
+        ReconstructOptions(("a",), "b", quality="best")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from im2hands.geometry.bone_reach import BoneReach, segment_ends, squared_distance_to_segments, within_reach
+from im2hands.geometry.bone_reach import BoneReach, Segments, segment_ends, within_reach
 from im2hands.lab.datasets.part_occupancy import STUMP, make_points
 
 
@@ -13,7 +13,7 @@ def test_distances_to_segments_are_those_of_the_nearest_point():
     torch.manual_seed(0)
     points, starts, ends = torch.randn(2, 50, 3), torch.randn(2, 7, 3), torch.randn(2, 7, 3)
     steps = torch.linspace(0, 1, 4001)[:, None]
-    found = squared_distance_to_segments(points.double(), starts.double(), ends.double())
+    found = Segments(starts.double(), ends.double()).squared_distance(points.double())
     for hand in range(2):
         for segment in range(7):
             line = starts[hand, segment] + steps * (ends[hand, segment] - starts[hand, segment])

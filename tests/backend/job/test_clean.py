@@ -14,11 +14,12 @@ import pytest
 from im2hands.animation.clean_options import VERSION, CleanOptions
 from im2hands.animation.motion.quaternions import to_matrices
 from im2hands.animation.template.rig import skin
-from im2hands.animation.template.surface_target import SurfaceTarget
+from im2hands.animation.template.take_templates import TakeTemplates
 from im2hands.app.cli import main as cli
 from im2hands.core.errors import Cancelled, InputError, TakeError
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.normals import vertex_normals
+from im2hands.geometry.surface_target import SurfaceTarget
 from im2hands.job.clean_phase import CleanPhase
 from im2hands.lab.bench.motion_figures import jitter
 from im2hands.lab.bench.simulated_clips import Clip, Noise
@@ -177,19 +178,30 @@ def test_again_is_the_same_and_quick(cleaned: Path, tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in copy.rglob("*.*")} == before
 
 
-def test_other_settings_keep_the_templates(cleaned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_settings_keep_templates_and_shape(
+    cleaned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither is computed again, which is what takes long; and the bytes are those of a shape measured anew."""
     copy = shutil.copytree(cleaned, tmp_path / "take")
     written: list[int] = []
+    measured: list[int] = []
+    measure = TakeTemplates.measure
+    monkeypatch.setattr(TakeTemplates, "measure", lambda *given: (measured.append(1), measure(*given)))
     add = Take.add_arrays
     monkeypatch.setattr(
         Take, "add_arrays", lambda self, index, arrays: (written.append(index), add(self, index, arrays))
     )
     clean(Take.open(copy), CleanOptions(smoothing=0.0, gap=0, template_density=0))
-    assert written == []
+    assert written == measured == []
     motion = arrays_of(copy / "motion.npz")
     assert motion["left_status"].tolist() == [1, 1, 1, 0, 1, 0, 1, 1]
     assert np.allclose(motion["right_keypoints_raw"][6], motion["right_keypoints"][6], atol=0.006)
     clean(Take.open(copy))
+    assert (copy / "motion.npz").read_bytes() == (cleaned / "motion.npz").read_bytes()
+    (copy / "motion.npz").unlink()
+    (copy / "cache/shape.npz").write_bytes(b"damaged")
+    clean(Take.open(copy))
+    assert written == [] and measured == [1]
     assert (copy / "motion.npz").read_bytes() == (cleaned / "motion.npz").read_bytes()
 
 
@@ -312,6 +324,32 @@ def test_command_line(cleaned: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "There is no take" in capsys.readouterr().err
     assert cli.main(["clean", str(copy), "--smoothing", "3"]) == 2
     assert "smoothing is 3" in capsys.readouterr().err
+
+
+def test_request(cleaned: Path, tmp_path: Path) -> None:
+    from im2hands.app.server import JOBS
+    from im2hands.core.errors import InputError
+    from im2hands.job.events import Event, Progress
+
+    copy = shutil.copytree(cleaned, tmp_path / "take")
+    events: list[Event] = []
+
+    def job(**fields: Any) -> Any:
+        return JOBS["clean"](fields, events.append, lambda: False, None)
+
+    finished = job(take=str(copy), options={"smoothing": 0.2, "template_density": 0, "later": 1}).run()
+    assert not finished.cancelled and finished.summary.total == len(Take.open(copy).records)
+    assert Take.open(copy).header["clean"]["settings"] == {"smoothing": 0.2, "gap": 12, "template_density": 0}
+    assert all(isinstance(event, Progress) and event.phase == "clean" for event in events) and events
+    for fields, text in (
+        ({}, "take must be"), ({"take": 3}, "take must be"), ({"take": str(copy), "options": [1]}, "options must be"),
+        ({"take": str(copy), "options": {"smoothing": 3}}, "smoothing is 3"),
+        ({"take": str(copy), "options": {"gap": "x"}}, "gap"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=text):
+            job(**fields)
+    with pytest.raises(InputError, match="There is no take"):
+        job(take=str(tmp_path / "nothing")).run()
 
 
 def test_job_cleans_by_default(pictures: Path, tmp_path: Path, run_job: Callable[..., Any]) -> None:

@@ -91,7 +91,8 @@ def test_export_says_what_is_wrong(
     ("array", "place", "value"),
     [("left_faces", (0, 0), -5), ("left_faces", (0, 1), 10**6), ("right_vertices", (3, 1), np.nan),
      ("left_vertices", (0, 0), np.inf), ("left_keypoints", (4, 2), np.nan), ("right_confidence", (7,), 1.5),
-     ("right_confidence", (7,), -0.1), ("left_bone_lengths", (2,), 0.0), ("left_keypoints_2d", (1, 1), np.nan)],
+     ("right_confidence", (7,), -0.1), ("left_bone_lengths", (2,), 0.0), ("left_thickness", (), 0.0),
+     ("left_keypoints_2d", (1, 1), np.nan)],
 )  # fmt: skip
 def test_values_that_no_hand_has(
     tmp_path: Path,
@@ -104,6 +105,7 @@ def test_values_that_no_hand_has(
     folder = Path(shutil.copytree(FAULTS / "base_take", tmp_path / "take"))
     with np.load(folder / "frames/000001.npz") as data:
         arrays = {name: data[name].copy() for name in data.files}
+    arrays.setdefault("left_thickness", np.ones((), np.float32))  # the take is one of an earlier version
     arrays[array][place] = value
     (folder / "frames/000001.npz").write_bytes(pack_arrays(arrays))
     with pytest.raises(DamagedFramesError, match=array) as caught:
@@ -129,11 +131,9 @@ def test_clean_goes_on_with_the_rest(cleaned_here: Path, tmp_path: Path, target:
             with pytest.raises(DamagedFramesError, match=r"Frame 1 was left out.*The other frames were cleaned"):
                 clean(Take.open(folder))
         assert CleanTake.read(Take.open(folder)).hands["left"].present[-1]
-        shutil.copyfile(FAULTS / "base_take" / target, folder / target)
+        shutil.copyfile(cleaned_here / target, folder / target)
     clean(Take.open(folder))
     before = bytes_of(cleaned_here)
-    if target.startswith("frames/"):  # the kept frame was written by another version, without its key
-        del before[target]
     assert bytes_of(folder) | before == bytes_of(folder)
     assert set(CleanTake.read(Take.open(folder)).hands) == {"left", "right"}
 

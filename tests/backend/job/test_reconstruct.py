@@ -14,7 +14,7 @@ import pytest
 
 from fakes import FakeParts, FakeProvider, FakeReconstructor, keypoint_rows, picture, write_clip, write_picture
 from im2hands.core.errors import InputError, SetupError, TakeError
-from im2hands.job import keypoint_phase
+from im2hands.job import picture_hashes
 from im2hands.job.components import Components
 from im2hands.job.events import Event, FrameDone, Progress, Warned
 from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
@@ -47,7 +47,8 @@ def test_pictures_become_a_take(pictures: Path, tmp_path: Path, run_job: RunJob)
     assert record.status == "ok"
     assert record.message == ""
     assert record.hands["left"] == {"confidence": 1.0, "source": "crops"}
-    assert record.extra == {"time": 0.04, "image": str(pictures / "shot_0004.png")}
+    apart = {"penetration_ml": 0.0, "deepest_mm": 0.0}
+    assert record.extra == {"time": 0.04, "image": str(pictures / "shot_0004.png"), "contact": apart}
     hands = take.read_frame(4)
     assert set(hands) == {"left", "right"}
     assert hands["left"]["vertices"][:, 2].min() > 0
@@ -90,7 +91,7 @@ def test_every_picture_is_hashed_once_and_decoded_as_often_as_it_comes_by(
 
         monkeypatch.setattr(module, name, counted)
 
-    count(keypoint_phase, "fingerprint")
+    count(picture_hashes, "fingerprint")
     count(frames, "read_with_info")
     count(frames, "probe_picture")
     finished, _ = run_job(inputs)
@@ -233,21 +234,6 @@ def test_keypoint_file(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
     assert finished.summary.failed == 1
     assert parts.provider_made.seen == []
     assert records[3].hands["left"]["source"] == "file"
-
-
-def test_widths_of_a_keypoint_file_reach_the_surfaces_and_the_take(
-    pictures: Path, tmp_path: Path, run_job: RunJob
-) -> None:
-    rows = keypoint_rows([3])
-    (tmp_path / "plain.json").write_text(json.dumps(rows))
-    run_job(pictures, tmp_path / "plain", keypoints=str(tmp_path / "plain.json"), frames="3")
-    rows["widths"] = {"left": [1.2, None, *[1.1] * 6]}
-    (tmp_path / "wide.json").write_text(json.dumps(rows))
-    run_job(pictures, tmp_path / "wide", keypoints=str(tmp_path / "wide.json"), frames="3")
-    plain, wide = (Take.open(tmp_path / name) for name in ("plain", "wide"))
-    assert "widths" not in plain.read_frame(3)["left"] and "widths" not in wide.read_frame(3)["right"]
-    np.testing.assert_allclose(wide.read_frame(3)["left"]["widths"], [1.2, np.nan, *[1.1] * 6], rtol=1e-6)
-    assert plain.records[3].key != wide.records[3].key
 
 
 def test_keypoints_on_one_line(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:

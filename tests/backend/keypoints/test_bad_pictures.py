@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of, hand_shape, read_rgb
 
-from im2hands.core.hands import KEYPOINT_PARENTS
+from im2hands.core.hands import KEYPOINT_PARENTS, OTHER_SIDE
 from im2hands.keypoints.finder import OTHER_PEOPLE, HandFinder
 from im2hands.keypoints.hand_geometry import palm_centre
 from im2hands.keypoints.hypothesis import HandDetection
@@ -95,7 +95,7 @@ def test_a_photo_of_one_hand_gives_one_and_its_mirror_image_the_other_one(shippe
     hands = shipped.detect(frame_of(image))
     assert len(hands) == 1 and hands[0].note == ""
     turned = shipped.detect(frame_of(np.ascontiguousarray(image[:, ::-1])))
-    assert [hand.side for hand in turned] == [{"left": "right", "right": "left"}[hands[0].side]]
+    assert [hand.side for hand in turned] == [OTHER_SIDE[hands[0].side]]
 
 
 def test_both_on_a_photo_of_one_hand_keeps_it_and_says_that_the_other_one_is_doubtful(

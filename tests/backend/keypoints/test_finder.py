@@ -16,6 +16,7 @@ from im2hands.keypoints.looking import Readers
 from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place_hands
 from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.proposing.boxes import find_boxed
+from im2hands.keypoints.reading.litert import Interpreters
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.keypoints.sources import make_provider
 
@@ -102,8 +103,8 @@ def test_a_clip_begins_without_hands_has_a_cut_and_goes_black(readers: Readers) 
 
 def test_a_followed_frame_reads_four_crops_of_each_hand(readers: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
     image, read = demo_photo("hands_a.jpg"), []
-    give = LandmarkNetwork._give
-    monkeypatch.setattr(LandmarkNetwork, "_give", lambda self, *given: (read.append(1), give(self, *given))[1])
+    run = Interpreters.run
+    monkeypatch.setattr(Interpreters, "run", lambda self, *given: (read.append(1), run(self, *given))[1])
     whole = HandFinder(readers).look(frame_of(image, 1), [])
     seen = len(read)
     followed = HandFinder(readers).look(frame_of(image, 2), [whole])

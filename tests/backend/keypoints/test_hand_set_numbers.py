@@ -1,4 +1,4 @@
-"""The table of hand-set numbers in ``docs/models.md`` names every number of the finding road, with its value."""
+"""The table of hand-set numbers in ``docs/models.md`` names every number of finding and placing, with its value."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "models.md"
 PACKAGE = Path(keypoints.__file__).parent
 MODULES = (
     "finder", "pauses", "other_people", "looking", "hand_geometry", "choosing/cluster", "choosing/features",
-    "choosing/judge", "choosing/assignment", "choosing/path", "choosing/prior", "proposing/boxes",
+    "choosing/judge", "choosing/assignment", "choosing/expected", "choosing/path", "choosing/prior", "proposing/boxes",
     "proposing/mediapipe", "proposing/palms", "proposing/photo", "proposing/two_hand_network",
     "proposing/two_hand_pictures", "reading/consensus", "reading/crops", "reading/final", "reading/hypotheses",
-    "reading/network",
+    "reading/network", "reading/readings", "reading/mask", "placing/outline", "placing/observation", "placing/terms",
+    "placing/motion", "placing/clip", "placing/thickness", "placing/solve",
+    "placing/rigid", "placing/levenberg",
 )  # fmt: skip
 NOT_SET_BY_HAND = {
     ("hand_geometry", "_PALM"), ("choosing/features", "_PALM_OUTLINE"), ("choosing/features", "_BONES"),
@@ -27,7 +29,9 @@ NOT_SET_BY_HAND = {
     ("proposing/two_hand_pictures", "_KNUCKLES"), ("reading/crops", "_BOX_KEYPOINTS"),  # indices of keypoints
     ("proposing/palms", "PIXELS"), ("proposing/palms", "_GRIDS"), ("proposing/palms", "_WRIST"),
     ("proposing/palms", "_MIDDLE"), ("proposing/palms", "_SCORES"), ("proposing/palms", "_BOXES"),
-    ("reading/crops", "CROP_PIXELS"), ("reading/network", "_LOG_SPREAD"),  # layouts of networks
+    ("reading/crops", "CROP_PIXELS"), ("reading/readings", "_LOG_SPREAD"),  # layouts of networks
+    ("placing/solve", "_PALM_POINTS"), ("placing/motion", "_HANDS"), ("placing/motion", "_FRAME"),
+    ("placing/motion", "_REACH"), ("placing/motion", "_BAND"),  # layouts of equations
     ("choosing/prior", "_NEVER"), ("looking", "THUMBNAIL"),
 }  # fmt: skip
 

@@ -172,29 +172,3 @@ def test_an_absent_side_may_be_null() -> None:
     data["frames"]["1"]["right"] = None
     hands = KeypointFile.from_dict(data).hands(1, CAMERA)
     assert hands.right is None and hands.left is not None
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_widths_belong_to_a_hand_in_all_frames(tmp_path: Path, packed: bool) -> None:
-    widths = [1.1, None, 0.9, *[None] * 5]
-    if packed:
-        arrays = {f"{frame}_{side}": HANDS[side] for frame in (1, 2) for side in SIDES}
-        np.savez(tmp_path / "k.npz", **arrays, widths_left=np.array(widths, np.float64))  # type: ignore[arg-type]
-        file = KeypointFile.read(tmp_path / "k.npz")
-    else:
-        data = content({"1": HANDS, "2": HANDS}) | {"widths": {"left": widths, "right": None}}
-        file = KeypointFile.read(write_json(tmp_path, data))
-    for index in (1, 2):
-        hands = file.hands(index, CAMERA)
-        assert hands.left is not None and hands.right is not None and hands.right.widths is None
-        np.testing.assert_array_equal(hands.left.widths, np.array(widths, np.float64))
-
-
-@pytest.mark.parametrize(
-    ("widths", "says"),
-    [([1] * 8, "not a set of hands"), ({"left": [1] * 3}, "shape"), ({"middle": [1] * 8}, "not a set"),
-     ({"right": [1] * 7 + [9]}, "right hand in keypoints is not between"), ({"left": "wide"}, "not numbers")],
-)  # fmt: skip
-def test_widths_that_no_hand_has(widths: object, says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        KeypointFile.from_dict(content({"1": HANDS}) | {"widths": widths})

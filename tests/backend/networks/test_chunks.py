@@ -10,19 +10,21 @@ import torch
 from im2hands.networks.chunks import SMALLEST, Chunks
 
 POINTS = torch.arange(6000.0)
+CUDA_FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+METAL_FULL = RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)")
 
 
 class Device:
     """A device with memory for a limited number of queries at once."""
 
-    def __init__(self, memory: int) -> None:
-        self.memory, self.asked = memory, []
+    def __init__(self, memory: int, error: RuntimeError = CUDA_FULL) -> None:
+        self.memory, self.asked, self.error = memory, [], error
 
     def __call__(self, rows: slice) -> torch.Tensor:
         points = POINTS[rows]
         self.asked.append(len(points))
         if len(points) > self.memory:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            raise self.error
         return points * 2
 
 
@@ -35,8 +37,9 @@ def test_no_queries() -> None:
     assert Chunks().over(0, 100, lambda rows: POINTS[:0][rows]).shape == (0,)
 
 
-def test_smaller_chunks_where_memory_is_too_small(caplog: pytest.LogCaptureFixture) -> None:
-    chunks, device = Chunks(), Device(1000)
+@pytest.mark.parametrize("error", [CUDA_FULL, METAL_FULL])
+def test_smaller_chunks_where_memory_is_too_small(error: RuntimeError, caplog: pytest.LogCaptureFixture) -> None:
+    chunks, device = Chunks(), Device(1000, error)
     with caplog.at_level(logging.WARNING, "im2hands"):
         assert torch.equal(chunks.over(len(POINTS), 1 << 15, device), POINTS * 2)
     assert device.asked[:4] == [6000, 3000, 1500, 750]

@@ -16,7 +16,7 @@ from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import COMPACT, PUBLISHED, Configuration, compact, configuration
 from im2hands.networks.image_encoder import ImageEncoder
 from im2hands.networks.keypoint_refinement import KeypointRefinement, prepare_keypoints
-from im2hands.networks.refined_hands import View
+from im2hands.networks.two_hand_picture import View
 from im2hands.weights.compact import start_from_part_occupancy
 from scene_pictures import make_scene
 

@@ -7,15 +7,14 @@ import torch
 from torch.nn import functional
 
 from im2hands.geometry.bones import bones_from_keypoints
-from im2hands.geometry.hand_shape import SHAPE_INPUTS, shape_inputs
 from im2hands.lab.datasets.part_occupancy import posed_hands
 from im2hands.lab.training.whitening import WhitenedPartDecoder, Whitening
 from im2hands.networks.part_decoder import PartDecoder, bone_local
 
 
-def _random_decoder(image_features: int = 0, *, shape: bool = False) -> PartDecoder:
+def _random_decoder(image_features: int = 0) -> PartDecoder:
     torch.manual_seed(0)
-    decoder = PartDecoder(image_features, shape=shape).double()
+    decoder = PartDecoder(image_features).double()
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -80,58 +79,6 @@ def test_published_names_round_trip():
         PartDecoder.from_published({**state, "lin7_1.weight": torch.zeros(64, 63)})
 
 
-def _logits(decoder, bones, points, inputs):
-    code = decoder.encode_shape(inputs)
-    folded = decoder.fold(bones.transforms, bones.lengths, code)
-    transforms = bones.transforms if code is None else code.fitted(bones.transforms)
-    return folded.all_logits(bone_local(transforms, points))
-
-
-@pytest.fixture(scope="module")
-def four():
-    """Bones, query points and shape inputs of four hands of which some widths are known."""
-    hands = posed_hands(4, 5)
-    bones = bones_from_keypoints(hands.keypoints, ["right"] * 4)
-    widths = hands.widths.clone()
-    widths[0], widths[1, 3:] = torch.nan, torch.nan
-    points = torch.rand(4, 30, 3, dtype=torch.float64) * 0.4 - 0.3
-    return bones, points, shape_inputs(bones.lengths, bones.joints, widths)
-
-
-def test_a_new_shape_encoder_changes_nothing(four):
-    bones, points, inputs = four
-    without = _random_decoder()
-    state = without.published_state_dict()
-    torch.manual_seed(4)
-    decoder = PartDecoder(shape=True).double()
-    decoder.load_state_dict(without.state_dict(), strict=False)
-    assert torch.equal(_logits(decoder, bones, points, inputs), _logits(without, bones, points, None))
-    assert state.keys() < decoder.published_state_dict().keys()
-
-
-def test_the_shape_encoder_moves_points_and_biases(four):
-    bones, points, inputs = four
-    decoder = _random_decoder(shape=True)
-    again = PartDecoder.from_published(decoder.published_state_dict()).double()
-    logits = _logits(decoder, bones, points, inputs)
-    assert torch.allclose(_logits(again, bones, points, inputs), logits, atol=1e-4)
-    code = decoder.encode_shape(inputs)
-    local = bone_local(bones.transforms, points)
-    moved = local + torch.einsum("bjcd,bnjd->bnjc", code.warp[..., :3], local) + code.warp[:, None, ..., 3]
-    assert torch.allclose(bone_local(code.fitted(bones.transforms), points), moved, atol=1e-12)
-    for hand in range(4):
-        plain = decoder.of_one_shape(inputs[hand : hand + 1])
-        assert plain.shape_encoder is None
-        one = bones[hand : hand + 1]
-        found = _logits(plain, one, points[hand : hand + 1], None)
-        assert torch.allclose(found, logits[hand : hand + 1], atol=1e-4)
-    decoder.shape_encoder.high.copy_(inputs[0])
-    beyond = decoder.encode_shape(inputs[:1] + 1.0)
-    assert torch.equal(beyond.offset, decoder.encode_shape(inputs[:1]).offset)
-    with pytest.raises(ValueError, match="shape"):
-        decoder.encode_shape(None)
-
-
 def test_image_features_are_asked_for():
     decoder = _random_decoder(19)
     bones = bones_from_keypoints(posed_hands(1, 5).keypoints, ["right"])
@@ -143,8 +90,7 @@ def test_image_features_are_asked_for():
 def test_whitening_folds_away_exactly():
     bones = bones_from_keypoints(posed_hands(8, 5).keypoints, ["right"] * 8)
     torch.manual_seed(1)
-    inputs = torch.randn(8, SHAPE_INPUTS)
-    white = WhitenedPartDecoder(Whitening.measure(torch.randn(16, 3), bones.lengths, bones.transforms, inputs))
+    white = WhitenedPartDecoder(Whitening.measure(torch.randn(16, 3), bones.lengths, bones.transforms))
     with torch.no_grad():
         for parameter in white.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -163,28 +109,3 @@ def test_whitening_folds_away_exactly():
         one = white.fold(bones.transforms, bones.lengths).part_logits(bone, owner, local)
         two = plain.fold(bones.transforms, bones.lengths).part_logits(bone, owner, local)
         assert torch.allclose(one, two, atol=1e-9)
-
-
-def test_whitening_folds_away_with_a_shape_encoder_and_back(four):
-    bones, points, inputs = four
-    torch.manual_seed(2)
-
-    def whitened():
-        measured = Whitening.measure(0.05 * torch.randn(16, 3), bones.lengths, bones.transforms, inputs)
-        return WhitenedPartDecoder(measured, shape=True)
-
-    white, other = whitened(), whitened()
-    with torch.no_grad():
-        for parameter in white.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    plain = white.plain()
-    other.take(plain)
-    expected = _float_logits(white, bones, points, inputs)
-    assert torch.allclose(_float_logits(plain, bones, points, inputs), expected, atol=1e-3)
-    assert torch.allclose(_float_logits(other, bones, points, inputs), expected, atol=1e-3)
-
-
-def _float_logits(decoder, bones, points, inputs):
-    transforms, lengths = bones.transforms.float(), bones.lengths.float()
-    code = decoder.encode_shape(inputs.float())
-    return decoder.fold(transforms, lengths, code).all_logits(bone_local(code.fitted(transforms), points.float()))

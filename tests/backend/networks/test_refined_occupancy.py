@@ -9,8 +9,9 @@ import torch
 from golden import fill, image_tensor, load, state_table, worst
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import Bones
-from im2hands.networks.refined_hands import PictureFeatures, RefinedHands, View
+from im2hands.networks.refined_hands import RefinedHands
 from im2hands.networks.refined_occupancy import RefinedOccupancy
+from im2hands.networks.two_hand_picture import PictureFeatures, View
 from lattice_surface import extract
 from mise import Mise, lattice_positions
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from im2hands.core.errors import FrameError, InputError, WeightsError
 from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.lab.datasets.part_occupancy import posed_hands
 from im2hands.surfaces.load import load_reconstructor
+from im2hands.surfaces.occupancy_field import PartField
 
 CPU = torch.device("cpu")
 CAMERA = Camera.from_fov(50, 640, 480)
@@ -54,6 +57,23 @@ def test_a_left_hand_is_the_mirror_image(reconstructor):
     assert np.array_equal(left.faces, right.faces[:, ::-1])
 
 
+def test_a_thick_hand_is_thick_across_its_bones_and_no_longer(reconstructor):
+    keypoints = posed_hands(1, 19).keypoints.numpy()[0] + (0.0, 0.0, 0.5)
+    thin, usual, thick = (
+        reconstructor.reconstruct(None, CAMERA, TwoHands(right=replace(_hand("right", keypoints), thickness=factor)))[
+            "right"
+        ]
+        for factor in (0.85, 1.0, 1.2)
+    )
+    sizes = [trimesh.Trimesh(mesh.vertices, mesh.faces, process=False) for mesh in (thin, usual, thick)]
+    assert all(mesh.is_watertight and mesh.body_count == 1 for mesh in sizes)
+    assert sizes[0].volume < 0.85 * sizes[1].volume and sizes[2].volume > 1.2 * sizes[1].volume
+    tips = [np.linalg.norm(keypoints[tip] - keypoints[0]) for tip in (4, 8, 12, 16, 20)]
+    reach = [np.linalg.norm(mesh.vertices - keypoints[0], axis=1).max() for mesh in (usual, thick)]
+    assert abs(reach[1] - reach[0]) < 0.02 * max(tips)
+    assert np.array_equal(thick.bone_lengths, usual.bone_lengths)
+
+
 def test_the_mesh_follows_the_hand(reconstructor):
     keypoints = posed_hands(1, 19).keypoints.numpy()[0]
     here = reconstructor.reconstruct(None, CAMERA, TwoHands(right=_hand("right", keypoints)))["right"]
@@ -75,6 +95,12 @@ def test_no_hands_no_meshes(reconstructor):
 def test_keypoints_that_make_no_hand(reconstructor):
     with pytest.raises(FrameError):
         reconstructor.reconstruct(None, CAMERA, TwoHands(right=_hand("right", np.full((21, 3), np.nan))))
+
+
+def test_a_network_that_gives_no_numbers_fails_the_frame(reconstructor, two_hands, monkeypatch):
+    monkeypatch.setattr(PartField, "logits", lambda self, hands, points: torch.full((len(points),), torch.nan))
+    with pytest.raises(FrameError):
+        reconstructor.reconstruct(None, CAMERA, two_hands)
 
 
 def test_impossible_requests(tmp_path):

@@ -19,6 +19,7 @@ from im2hands.app.cli.main import main
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, InputError, WeightsError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
+from im2hands.geometry.even_points import even_points
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.bench.scenes import scenes
 from im2hands.lab.bench.surface_agreement import agreement
@@ -26,13 +27,15 @@ from im2hands.media.source import Frame
 from im2hands.networks.chunks import Chunks
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.networks.refinement_decoder import FoldedHands
+from im2hands.surfaces import tracked_hand
 from im2hands.surfaces.from_keypoints import HandMesh, Reconstructor
-from im2hands.surfaces.from_picture import PictureReconstructor
+from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_reconstructor
 from im2hands.surfaces.hand_crop import crop_hands
 from im2hands.surfaces.load import load_reconstructor
-from im2hands.surfaces.picture_field import ANCHORS, even_points
+from im2hands.surfaces.refined_side import RefinedSide
 
 CPU = torch.device("cpu")
+ANCHORS = 512
 CAMERA = Camera.from_fov(50, 320, 240)
 FRAME = Frame(1, 0.0, picture(320, 240), "shot.png")
 VOXEL = 0.005
@@ -125,8 +128,8 @@ def test_halo_needs_no_picture(initial) -> None:
 def test_one_encoding_a_frame_and_the_same_bytes(refined_network, refined, monkeypatch) -> None:
     calls = []
     for encoder in (refined_network.image_encoder, refined_network.init_occ.image_encoder):
-        forward = encoder.forward
-        monkeypatch.setattr(encoder, "forward", lambda image, run=forward: calls.append(image.shape) or run(image))
+        seen = encoder.seen
+        monkeypatch.setattr(encoder, "seen", lambda image, how, run=seen: calls.append(image.shape) or run(image, how))
     again = _reconstruct(refined_network, refine=True)
     assert calls == [(1, 3, 256, 256)] * 2
     assert all(again[side].vertices.tobytes() == refined[side].vertices.tobytes() for side in refined)
@@ -269,9 +272,9 @@ def test_a_picture_smaller_than_the_networks_input(refined_network, refined) -> 
 
 def test_anchors_cover_the_surface_evenly(initial) -> None:
     mesh = initial["left"]
-    points = even_points(mesh.vertices, mesh.faces)
+    points = even_points(mesh.vertices, mesh.faces, ANCHORS)
     assert points.shape == (ANCHORS, 3)
-    assert np.array_equal(points, even_points(mesh.vertices, mesh.faces))
+    assert np.array_equal(points, even_points(mesh.vertices, mesh.faces, ANCHORS))
     assert cKDTree(mesh.vertices).query(points)[0].max() < VOXEL
     apart = cKDTree(points).query(points, k=2)[0][:, 1]
     assert apart.min() > 0.003 and cKDTree(points).query(mesh.vertices)[0].max() < 0.012
@@ -356,3 +359,26 @@ def test_the_bundled_networks_refine_a_photo() -> None:
         for side, mesh in loaded.reconstruct(FRAME, CAMERA, BOTH).items():
             assert 1e-4 < _volume(mesh) < 8e-4
             assert 1e-5 < _distance(mesh, own[side]) < 0.004
+
+
+def test_answers_of_the_anchors_between_lattice_points_change_no_surface(monkeypatch) -> None:
+    fast, exact = (load_reconstructor("bundled", device=CPU, voxel_m=0.0017, stage="refined") for _ in range(2))
+    asked: list[int] = []
+    told = RefinedSide.told
+    monkeypatch.setattr(RefinedSide, "told", lambda side, points: asked.append(len(points)) or told(side, points))
+    meshes = fast.reconstruct(FRAME, CAMERA, SCENES["touching"])
+    assert 0 < sum(asked) < 0.5 * fast.costs.stages["refined surface"].queries
+    monkeypatch.setattr(tracked_hand, "TOLD_LATTICE", 0.001)
+    asked.clear()
+    for side, mesh in exact.reconstruct(FRAME, CAMERA, SCENES["touching"]).items():
+        found = agreement(meshes[side].vertices, meshes[side].faces, mesh.vertices, mesh.faces)
+        assert found.iou >= 0.9999 and found.hausdorff <= 0.00003, (side, found)
+    assert not asked
+
+
+def test_published_networks_keep_the_thickness_of_their_own_hands() -> None:
+    thick = [HandKeypoints("left", hand_positions("left"), np.zeros((21, 2)), np.ones(21), 1.0, "test", 1.1)]
+    own = load_picture_reconstructor("bundled", **OPTIONS, stage="initial")  # type: ignore[arg-type]
+    assert isinstance(own, PictureReconstructor)
+    published = PictureReconstructor(bench_weights.initial(), **OPTIONS)  # type: ignore[arg-type]
+    assert own.bones_of(thick)[2].thickness is not None and published.bones_of(thick)[2].thickness is None

@@ -18,6 +18,7 @@ DEFAULT_GAP = 12
 """Longest gap that is filled, frames."""
 
 _FILLED_WEIGHT, _DOUBTFUL_WEIGHT = 0.2, 0.05
+_PINNED_WEIGHT = 1.0e4  # of a frame that a person pinned: the curve goes through it, and the frames beside it follow
 # A keypoint leaps if, relative to the palm, it moves farther in one frame than both of these limits.
 _FINGER_LEAP = 0.45  # palm lengths
 _FINGER_LEAP_ALONE = 2.0  # multiples of the median movement of the fingertips
@@ -86,6 +87,7 @@ def solve(track: Track, rest: Rest, *, strength: float = DEFAULT_STRENGTH, gap: 
     parts: list[tuple[int, int]] = []
     for first, last in track.segments:
         parts += _fill(first, last, status, weights, targets, raw, rest, gap)
+    weights[track.pinned] = _PINNED_WEIGHT
     clean = Pose(*(np.full_like(values, np.nan) for values in (raw.rotations, raw.root_rotation, raw.root)))
     keypoints = np.full((count, 21, 3), np.nan)
     for first, last in parts:
@@ -122,7 +124,7 @@ def smooth_keypoints(keypoints: np.ndarray, weights: np.ndarray, strength: float
     local = keypoints - centre[:, None]
     trust = np.repeat(weights[:, None], 21, axis=1)
     if strength > 0:
-        trust *= _across_leaps(local)
+        trust *= np.where(weights[:, None] >= _PINNED_WEIGHT, 1.0, _across_leaps(local))
     shaped = np.stack([smooth(local[:, k], trust[:, k], strength) for k in range(21)], axis=1)
     found: np.ndarray = _smooth_place(centre, keypoints, shaped, weights, strength)[:, None] + shaped
     return found

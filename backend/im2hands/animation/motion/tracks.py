@@ -20,6 +20,7 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import TakeError
 from im2hands.core.hands import SIDES, Side
 from im2hands.take.arrays import LIMITS
+from im2hands.take.edits import Marks
 from im2hands.take.record import convert_keypoints_2d
 from im2hands.take.take import Take
 
@@ -60,12 +61,15 @@ class Track:
         Ranges [first, last) of rows without a cut.
     own : (N,) bool
         Whether the surface of this side in the take belongs to this track; False where the sides were swapped.
+    pinned : (P,) int
+        Rows that a person pinned: the clean motion goes through them.
     """
 
     keypoints: np.ndarray
     status: np.ndarray
     segments: list[tuple[int, int]] = field(default_factory=list)
     own: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    pinned: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
 
     @property
     def present(self) -> np.ndarray:
@@ -194,7 +198,7 @@ def _camera(take: Take, index: int) -> Camera:
     return Camera(data["fx"], data["fy"], data["cx"], data["cy"], data["width"], data["height"])
 
 
-def judge(raw: RawTake, *, over_time: bool) -> dict[Side, Track]:
+def judge(raw: RawTake, *, over_time: bool, marks: Mapping[int, Marks] | None = None) -> dict[Side, Track]:
     """Make tracks from the raw keypoints: swap sides back, mark doubtful frames, find cuts.
 
     Parameters
@@ -203,14 +207,19 @@ def judge(raw: RawTake, *, over_time: bool) -> dict[Side, Track]:
         The keypoints of a take.
     over_time : bool
         Whether the frames follow each other. False judges each frame by itself, for unrelated pictures.
+    marks : mapping of int to Marks, optional
+        What a person said of the hands of a row: hands that were looked at are not doubtful, and none is filled in
+        where it is absent.
 
     Returns
     -------
     dict of Side to Track
         The tracks.
     """
+    marks = marks or {}
     keypoints = {side: points.copy() for side, points in raw.keypoints.items()}
     swapped = _swapped(keypoints) if over_time else np.zeros(len(raw.frames), dtype=bool)
+    swapped[[row for row, one in marks.items() if one]] = False
     if swapped.any():
         left, right = (keypoints[side][swapped].copy() for side in SIDES)
         keypoints["left"][swapped], keypoints["right"][swapped] = right, left
@@ -226,12 +235,16 @@ def judge(raw: RawTake, *, over_time: bool) -> dict[Side, Track]:
             doubtful |= swapped
             if over_time:
                 doubtful |= _leaps(points, present & ~doubtful)
+        doubtful[[row for row, one in marks.items() if side in one.trusted]] = False
         status[present & doubtful] = DOUBTFUL
-        track = Track(points, status, [], ~swapped)
+        pinned = np.array([row for row, one in sorted(marks.items()) if side in one.pinned and present[row]], int)
+        track = Track(points, status, [], ~swapped, pinned)
         believed = present & ~doubtful
         track.segments = (
             _segments(points, believed if believed.any() else present) if over_time else _singles(len(status))
         )
+        gone = [row for row, one in marks.items() if side in one.absent]
+        track.segments = _without(track.segments, gone)
         tracks[side] = track
     return tracks
 
@@ -289,6 +302,16 @@ def _segments(points: np.ndarray, believed: np.ndarray) -> list[tuple[int, int]]
 
 def _singles(count: int) -> list[tuple[int, int]]:
     return [(k, k + 1) for k in range(count)]
+
+
+def _without(segments: list[tuple[int, int]], gone: Sequence[int]) -> list[tuple[int, int]]:
+    """Cut segments at rows where a person said that the hand is absent, so that no gap is filled there."""
+    edges = {edge for row in gone for edge in (row, row + 1)}
+    found = []
+    for first, last in segments:
+        inside = sorted(edge for edge in edges if first < edge < last)
+        found += list(itertools.pairwise([first, *inside, last]))
+    return found
 
 
 def _swapped(keypoints: Mapping[Side, np.ndarray]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +96,29 @@ def write_template(folder: Path, topology: Topology, rests: Mapping[Side, Rest],
         arrays[f"{side}_rest_axes"] = handed_axes(rest.axes, side).astype(np.float32)
         arrays[f"{side}_rest_keypoints"] = handed(rest.keypoints, side).astype(np.float32)
     write_atomically(folder / TEMPLATE_FILE, pack_arrays(arrays))
+
+
+def read_rests(arrays: Mapping[str, np.ndarray], sides: Sequence[Side]) -> dict[Side, Rest]:
+    """Return the hands at rest that ``template.npz`` has, as right hands.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array
+        The arrays of the file.
+    sides : sequence of Side
+        The hands.
+
+    Returns
+    -------
+    dict of Side to Rest
+        Right hands at rest, by the side they stand for.
+    """
+    found = {}
+    for side in sides:
+        vertices, heads, tails, keypoints = (
+            handed(arrays[f"{side}_rest_{name}"].astype(np.float64), side)
+            for name in ("vertices", "heads", "tails", "keypoints")
+        )
+        axes = handed_axes(arrays[f"{side}_rest_axes"].astype(np.float64), side)
+        found[side] = Rest(vertices, heads, tails, axes, keypoints)
+    return found

@@ -12,18 +12,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
-from im2hands.core.hands import SIDES, Side
+from im2hands.core.hands import Side
+from im2hands.geometry.contact import parted
 from im2hands.geometry.normals import corner_sums, dots, face_normals, vertex_normals
+from im2hands.geometry.searches import Searches
+from im2hands.geometry.surface_target import SurfaceTarget
 
 from .neighbours import neighbour_mean
-from .surface_target import SurfaceTarget
 from .topology import Topology
 from .untangle import Untangler
 
 # Per smooth pass: number of edges the displacement is smoothed over; distance searched for the surface, metres.
 _PASSES = ((20, 0.012), (8, 0.009), (4, 0.006), (2, 0.005), (1, 0.004))
-_LAST = (0.003, 0.002)  # the same distance for the passes without smoothing
+_LAST = (0.003, 0.002)  # the same distance for the passes without smoothing; only the last one asks exactly
 _SAME_WAY = 0.35  # least cosine between the normals of a vertex and of the surface point it moves to
 _ASIDE = 0.0015  # metres; the closest point may be this far off the vertex normal, plus its distance along the normal
 _SLIDE = 0.6  # share of uneven displacement across the normals that each pass undoes
@@ -31,9 +34,9 @@ _SLIDE_REACH = 3  # edges over which that displacement is smoothed
 _UPRIGHT = 0.0  # least cosine between the normals of a face and of the smoothed surface around it
 _NORMAL_REACH = 2  # edges over which normals are smoothed
 _REPAIRS = 12  # largest number of smoothings of folded faces
-_DEEPEST = 0.02  # metres; vertices deeper inside the other hand stay, because their closest point is on the wrong side
+_PATCH = 8  # edges around folded triangles that are looked at
+_PATCH_BORDER = 4  # those of them that only give normals
 _FINE = 5000  # vertices; in coarser templates untangling moves too much of the surface with each vertex
-_GAP = 0.0001  # metres; gap left between hands that intersected
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,17 @@ class Fitter:
         Topology of the templates.
     rest : (T, 3) float
         The template at rest, metres; faces that are folded at rest do not count as folded by the fit.
+    searches : Searches, optional
+        The searches of a device; None for the processor's.
     """
 
-    def __init__(self, topology: Topology, rest: np.ndarray) -> None:
+    def __init__(self, topology: Topology, rest: np.ndarray, searches: Searches | None = None) -> None:
         self._triangles = topology.triangles
         self._lid = topology.lid
         self._rim = topology.rim
         self._mean = neighbour_mean(topology)
         self._sums = corner_sums(self._triangles, len(rest))
-        self._untangler = Untangler(topology, rest, self._mean, self._sums)
+        self._untangler = Untangler(topology, rest, self._mean, self._sums, searches or Searches())
         self._least = np.minimum(_UPRIGHT, self._uprightness(rest) - 0.3)
         # The edge of the lid is sharp by design, so its triangles never count as folded.
         self._least[np.isin(self._triangles, np.concatenate([topology.rim, topology.lid])).any(axis=1)] = -2.0
@@ -96,9 +101,9 @@ class Fitter:
             step, seen = self._step(start + moved, normals, target.near, farthest)
             moved = self._spread(moved + step, seen, reach)
             moved = moved + self._even_out(moved, normals)
-        for farthest in _LAST:
+        for farthest, ask in zip(_LAST, (target.near, target.closest), strict=True):
             normals = vertex_normals(start + moved, self._triangles, self._sums)
-            step, seen = self._step(start + moved, normals, target.closest, farthest)
+            step, seen = self._step(start + moved, normals, ask, farthest)
             moved = moved + self._filled(step, seen)
             moved = self.unfolded(start + moved) - start
         return Fitted(self.untangled(start, start + moved), seen)
@@ -157,15 +162,7 @@ class Fitter:
 
     def _uprightness(self, vertices: np.ndarray) -> np.ndarray:
         """(F',) cosines between the triangles' normals and the smoothed normals around them."""
-        normals = face_normals(vertices, self._triangles)
-        around = self._sums @ normals
-        for _ in range(_NORMAL_REACH):
-            around = self._mean @ around
-        first, second, third = self._triangles.T
-        beside = around[first] + around[second] + around[third]
-        size = np.sqrt(dots(normals, normals) * dots(beside, beside))
-        found: np.ndarray = dots(normals, beside) / np.maximum(size, 1e-30)
-        return found
+        return _uprightness(vertices, self._triangles, self._sums, self._mean)
 
     def unfolded(self, vertices: np.ndarray) -> np.ndarray:
         """Smooth the vertices around folded faces.
@@ -180,16 +177,41 @@ class Fitter:
         (T, 3) float
             Positions, metres.
         """
-        for _ in range(_REPAIRS):
-            folded = self.folds(vertices)
-            if not folded.any():
-                break
-            bad = np.zeros(len(vertices))
-            bad[self._triangles[folded]] = 1.0
-            bad[self._lid] = 0.0
-            bad = (self._mean @ bad > 0)[:, None]
-            vertices = np.where(bad, self._mean @ vertices, vertices)
+        left = _REPAIRS
+        while left > 0 and (folded := self.folds(vertices)).any():
+            vertices, rounds = self._repaired(vertices, folded, left)
+            left -= rounds
         return vertices
+
+    def _repaired(self, vertices: np.ndarray, folded: np.ndarray, most: int) -> tuple[np.ndarray, int]:
+        """Smooth around folded triangles until none is left near them; also the number of smoothings, at least one.
+
+        Only a patch of the template is looked at, as far as a smoothing can fold a triangle.
+        """
+        near = np.zeros(len(vertices))
+        near[self._triangles[folded]] = 1.0
+        for number in range(_PATCH):
+            if number == _PATCH - _PATCH_BORDER:
+                core = near > 0
+            near = (self._mean @ near > 0).astype(np.float64)
+        rows = np.flatnonzero(near)
+        places = np.zeros(len(vertices), dtype=np.int64)
+        places[rows] = np.arange(len(rows))
+        inside = np.flatnonzero((near > 0)[self._triangles].all(axis=1))
+        triangles, counted = places[self._triangles[inside]], core[self._triangles[inside]].all(axis=1)
+        mean, sums = self._mean[rows][:, rows], self._sums[rows][:, inside]
+        least = np.where(counted, self._least[inside], -2.0)
+        free = np.isin(rows, self._lid, invert=True).astype(np.float64)
+        own, bad_triangles, rounds = vertices[rows], folded[inside] & counted, 0
+        while rounds < most and bad_triangles.any():
+            bad = np.zeros(len(rows))
+            bad[triangles[bad_triangles]] = 1.0
+            own = np.where((mean @ (bad * free) > 0)[:, None], mean @ own, own)
+            rounds += 1
+            bad_triangles = _uprightness(own, triangles, sums, mean) < least
+        vertices = vertices.copy()
+        vertices[rows] = own
+        return vertices, rounds
 
     def untangled(self, start: np.ndarray, fitted: np.ndarray) -> np.ndarray:
         """Separate the fingers of a fitted template.
@@ -222,7 +244,7 @@ class Fitter:
         return found
 
     def keep_apart(self, hands: Mapping[Side, np.ndarray]) -> dict[Side, np.ndarray]:
-        """Push two hands that intersect out of each other, half the way each.
+        """Let two hands that run through each other meet in between, see ``geometry.contact``.
 
         Parameters
         ----------
@@ -235,33 +257,21 @@ class Fitter:
         dict of Side to (T, 3) float
             Vertices, metres.
         """
-        found = {side: vertices.copy() for side, vertices in hands.items()}
-        if len(found) < 2:
-            return found
-        low = np.maximum(*(v.min(axis=0) for v in found.values())) - 0.002
-        high = np.minimum(*(v.max(axis=0) for v in found.values())) + 0.002
-        if (low >= high).any():
-            return found
-        for _ in range(3):
-            meshes = {
-                side: SurfaceTarget(v, self._triangles if side == "right" else self._triangles[:, ::-1])
-                for side, v in found.items()
-            }
-            pushes = {}
-            for side, other in zip(SIDES, reversed(SIDES), strict=True):
-                near = np.flatnonzero(((found[side] > low) & (found[side] < high)).all(axis=1))
-                push = np.zeros_like(found[side])
-                if len(near):
-                    nearest, normal = meshes[other].closest(found[side][near])
-                    depth = ((nearest - found[side][near]) * normal).sum(axis=1)
-                    inside = (depth > 0) & (depth < _DEEPEST)
-                    push[near[inside]] = (0.5 * depth[inside] + 0.5 * _GAP)[:, None] * normal[inside]
-                pushes[side] = push
-            if not any(push.any() for push in pushes.values()):
-                break
-            for side, push in pushes.items():
-                size = np.linalg.norm(push, axis=1, keepdims=True)
-                spread = self._mean @ (self._mean @ push)
-                grown = np.linalg.norm(spread, axis=1, keepdims=True)
-                found[side] += np.where(grown > size, spread, push)
-        return found
+        faces = {"left": self._triangles[:, ::-1], "right": self._triangles}
+        return parted({side: (vertices, faces[side]) for side, vertices in hands.items()})[0]
+
+
+def _uprightness(
+    vertices: np.ndarray, triangles: np.ndarray, sums: sparse.csr_matrix, mean: sparse.csr_matrix
+) -> np.ndarray:
+    """(F',) cosines between the normals of triangles and the smoothed normals around them."""
+    normals = face_normals(vertices, triangles)
+    around = sums @ normals
+    for _ in range(_NORMAL_REACH):
+        around = mean @ around
+    beside = around.take(triangles[:, 0], axis=0)
+    beside += around.take(triangles[:, 1], axis=0)
+    beside += around.take(triangles[:, 2], axis=0)
+    size = np.sqrt(dots(normals, normals) * dots(beside, beside))
+    found: np.ndarray = dots(normals, beside) / np.maximum(size, 1e-30)
+    return found

@@ -10,7 +10,7 @@ from scipy import sparse
 
 @dataclass(frozen=True)
 class Subdivided:
-    """A quad mesh subdivided from a coarser mesh; the first V0 vertices are the coarse ones.
+    """A quad mesh subdivided from a coarser mesh; the first V0 vertices are those of the coarsest one.
 
     Parameters
     ----------
@@ -22,12 +22,15 @@ class Subdivided:
         Catmull-Clark positions from coarse positions; rows sum to 1.
     linear : (V, V0) sparse matrix
         Edge midpoints and face centres from coarse positions; rows sum to 1.
+    coarse : int
+        Number of vertices before the last subdivision, which come first; of all if there was none.
     """
 
     faces: np.ndarray
     uv: np.ndarray
     smooth: sparse.csr_matrix
     linear: sparse.csr_matrix
+    coarse: int
 
 
 def subdivide(faces: np.ndarray, uv: np.ndarray, vertex_count: int, levels: int) -> Subdivided:
@@ -53,12 +56,14 @@ def subdivide(faces: np.ndarray, uv: np.ndarray, vertex_count: int, levels: int)
         The fine mesh.
     """
     smooth = linear = sparse.identity(vertex_count, format="csr")
+    coarse = vertex_count
     for _ in range(levels):
+        coarse = smooth.shape[0]
         faces, uv, step_smooth, step_linear = _once(faces, uv, smooth.shape[0])
         smooth, linear = step_smooth @ smooth, step_linear @ linear
     eye = sparse.identity(vertex_count, format="csr")
     pulled_in = eye - smooth[:vertex_count]
-    return Subdivided(faces, uv, (smooth @ (eye + pulled_in + pulled_in @ pulled_in)).tocsr(), linear.tocsr())
+    return Subdivided(faces, uv, (smooth @ (eye + pulled_in + pulled_in @ pulled_in)).tocsr(), linear.tocsr(), coarse)
 
 
 def _once(

@@ -12,13 +12,14 @@ import numpy as np
 
 from im2hands.core.devices import granted_cores
 from im2hands.core.hands import Side
+from im2hands.geometry.searches import Searches
+from im2hands.geometry.surface_target import SurfaceTarget
 from im2hands.take.take import Take
 
 from .files import handed
 from .fit import Fitter
 from .rest import Measures, Rest, measure, pooled, rest_hand
 from .rig import Pose, bone_matrices, forward, pose_from_keypoints, skin, stretched_matrices, unskin
-from .surface_target import SurfaceTarget
 from .topology import Topology
 
 _SHAPE_SAMPLES = 8
@@ -90,6 +91,8 @@ class TakeTemplates:
         Topology of the template.
     run : Run
         Calls the longer computations.
+    searches : Searches, optional
+        The searches of a device; None for the processor's.
 
     Attributes
     ----------
@@ -97,10 +100,10 @@ class TakeTemplates:
         The hands at rest; filled by ``measure``.
     """
 
-    def __init__(self, take: Take, topology: Topology, run: Run) -> None:
-        self._take, self._topology, self._run = take, topology, run
+    def __init__(self, take: Take, topology: Topology, run: Run, searches: Searches | None = None) -> None:
+        self._take, self._topology, self._run, self._searches = take, topology, run, searches
         self._weights = topology.skin_weights()
-        self._fitter = Fitter(topology, topology.positions @ topology.base_vertices)
+        self._fitter = Fitter(topology, topology.positions @ topology.base_vertices, searches)
         self._kept: dict[tuple[int, Side], SurfaceFit] = {}
         self._latest: tuple[int, dict[Side, dict[str, np.ndarray]]] | None = None  # templates of one frame, as read
         self.rests: dict[Side, Rest] = {}
@@ -246,7 +249,7 @@ class TakeTemplates:
         faces = surface["faces"][:, ::-1] if side == "left" else surface["faces"]
         vertices = start
         if len(faces):
-            target = SurfaceTarget(handed(surface["vertices"].astype(np.float64), side), faces)
+            target = SurfaceTarget(handed(surface["vertices"].astype(np.float64), side), faces, self._searches)
             vertices = self._fitter.fit(start, target).vertices
         offset = unskin(self._weights, matrices, vertices) - rest.vertices
         return SurfaceFit(matrices, offset, (points - pose.root[0]) @ pose.root_rotation[0])

@@ -62,6 +62,9 @@ class Topology:
         Skin weights, at most four per row.
     positions : (T, 1842) sparse matrix
         Positions of the template from positions of the bundled hand.
+    coarse : int
+        Number of vertices of the mesh before its last subdivision, which come first; at the lowest density of all but
+        the lid's.
     rim : (R,) int
         Vertices around the cut.
     lid : (L,) int
@@ -84,6 +87,7 @@ class Topology:
     uv: np.ndarray
     weights: np.ndarray
     positions: sparse.csr_matrix
+    coarse: int
     rim: np.ndarray
     lid: np.ndarray
     base_vertices: np.ndarray
@@ -174,7 +178,8 @@ def load_topology(level: int = 1, path: Path = HAND_FILE) -> Topology:
     count = smooth.shape[0]
     return Topology(
         faces.astype(np.int32), uv.astype(np.float32), _strongest(linear @ weights), smooth.tocsr(),
-        rim, np.arange(count - lid_rows.shape[0], count), vertices, heads, arrays["tip_vertices"].astype(int), weights,
+        finer.coarse, rim, np.arange(count - lid_rows.shape[0], count), vertices, heads,
+        arrays["tip_vertices"].astype(int), weights,
         arrays["shape_dirs"].astype(np.float64), arrays["joint_shape_dirs"].astype(np.float64),
     )  # fmt: skip
 

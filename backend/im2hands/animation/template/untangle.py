@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
-from scipy.spatial import cKDTree
 
-from im2hands.geometry.normals import dots, vertex_normals
+from im2hands.geometry.normals import dots, face_normals, vertex_normals
+from im2hands.geometry.searches import Searches
 
 from .cuts import cut_triangles
 from .topology import Topology
 
 # Metres between skins: up to the first distance the displacement is fully smoothed, from the second on not at all.
 _TOUCHING, _NEARBY = 0.003, 0.009
+_FLAT = 0.25  # flat part of the skin around a vertex of the coarser template, share of half the way to the next one
+_BETWEEN = 2  # edges from any vertex to one of the coarser template
+_CREASE, _SHARP = 0.003, 0.5  # metres and cosine; skin that turns further within that distance may cut itself
+_STRETCHED = 0.006  # metres; a triangle with such an edge may cut others wherever it is
 _LITTLE = 0.5  # triangles smoothed by less than this are smoothed again if they still intersect
 _BESIDE = 2  # edges around such vertices that are smoothed as well
 _SMOOTHINGS = 6  # number of averagings
@@ -49,12 +53,24 @@ class Untangler:
         Averages every vertex with its neighbours.
     sums : (T, F') sparse matrix
         Sums over the triangles around every vertex.
+    searches : Searches
+        The searches of a device.
     """
 
-    def __init__(self, topology: Topology, rest: np.ndarray, mean: sparse.csr_matrix, sums: sparse.csr_matrix) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        rest: np.ndarray,
+        mean: sparse.csr_matrix,
+        sums: sparse.csr_matrix,
+        searches: Searches,
+    ) -> None:
+        self._searches = searches
         self._triangles = topology.triangles
         self._rest, self._mean, self._sums = rest, mean, sums
-        self._lid = topology.lid
+        self._lid, self._coarse = topology.lid, topology.coarse
+        area = np.linalg.norm(face_normals(rest, self._triangles), axis=1).sum() / 2
+        self._spacing = float(np.sqrt(area / self._coarse)) / 2  # half the distance of the coarser template's vertices
         density = len(rest) / _USUAL
         self._beside = max(1, round(_BESIDE * density**0.5))
         self._smoothings = max(1, round(_SMOOTHINGS * density))
@@ -82,31 +98,53 @@ class Untangler:
             moved = self._smoothed(fitted - start, touching) * (1 - _TAKEN_BACK * touching[:, None])
             found = self._pushed_out(start + moved, np.flatnonzero(touching))
         # Creases without another skin nearby, such as between the roots of fingers.
-        lonely = self._triangles[(touching[self._triangles] < _LITTLE).all(axis=1)]
-        cut = cut_triangles(found, lonely)
+        lonely = (touching < _LITTLE)[self._triangles].all(axis=1)
+        bent = self._triangles[lonely & self._bent(found)]
+        cut = cut_triangles(found, bent, self._searches)
         if not len(cut):
             return found
         creased = np.zeros(len(found))
-        creased[lonely[cut]] = 1.0
+        creased[bent[cut]] = 1.0
         creased[self._lid] = 0.0
         for _ in range(self._beside):
             creased = (self._mean @ creased > 0).astype(np.float64)
         return start + self._smoothed(found - start, creased)
 
     def _touching(self, vertices: np.ndarray) -> np.ndarray:
-        """(T,) in [0, 1]: how near another skin is to each vertex."""
-        pairs = self._facing(
-            self._close_pairs(vertices, _NEARBY), vertex_normals(vertices, self._triangles, self._sums)
-        )
-        away = vertices[pairs[:, 0]] - vertices[pairs[:, 1]]
-        apart = np.sqrt(dots(away, away))
+        """(T,) in [0, 1]: how near another skin is to each vertex.
+
+        The vertices of the coarser template are compared with each other. Each stands for a flat piece of its skin.
+        """
+        coarse = vertices[: self._coarse]
+        normals = vertex_normals(vertices, self._triangles, self._sums)
+        pairs = self._facing(self._close_pairs(coarse, _NEARBY + self._spacing), normals)
+        away = coarse[pairs[:, 0]] - coarse[pairs[:, 1]]
+        along = dots(away, normals[pairs[:, 1]])
+        across = np.sqrt(np.maximum(dots(away, away) - along * along, 0.0))
+        apart = np.hypot(along, np.maximum(across - _FLAT * self._spacing, 0.0))
         near = np.clip((_NEARBY - apart) / (_NEARBY - _TOUCHING), 0, 1)
         found = np.zeros(len(vertices))
         np.maximum.at(found, pairs[:, 0], near**2 * (3 - 2 * near))
+        known = (np.arange(len(vertices)) < self._coarse).astype(np.float64)
+        for _ in range(_BETWEEN):  # vertices between the coarser template's take the mean of those
+            around, seen = self._mean @ found, self._mean @ known
+            found, known = np.where(known > 0, found, around / np.maximum(seen, 1e-9)), (seen > 0).astype(np.float64)
         found[self._lid] = 0.0
         for _ in range(self._beside):
             found = np.maximum(found, self._mean @ found)
         return found
+
+    def _bent(self, vertices: np.ndarray) -> np.ndarray:
+        """(F',) bool: triangles that may cut another, because their skin bends sharply there or they are large."""
+        normals = vertex_normals(vertices, self._triangles, self._sums)
+        pairs = self._searches.pairs(vertices, _CREASE)
+        sharp = np.zeros(len(vertices), dtype=bool)
+        sharp[pairs[dots(normals[pairs[:, 0]], normals[pairs[:, 1]]) < _SHARP]] = True
+        a, b, c = (vertices.take(self._triangles[:, k], axis=0) for k in range(3))
+        large = np.zeros(len(a), dtype=bool)
+        for side in (a - b, b - c, c - a):
+            large |= dots(side, side) > _STRETCHED**2
+        return large | sharp[self._triangles].any(axis=1)
 
     def _smoothed(self, moved: np.ndarray, share: np.ndarray) -> np.ndarray:
         """Displacements (T, 3), each smoothed by its ``share`` (T,)."""
@@ -119,8 +157,13 @@ class Untangler:
 
     def _pushed_out(self, vertices: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Push vertices out of the skins they are behind; only those of ``rows`` are tested."""
+        beside = np.zeros(len(vertices), dtype=bool)
+        beside[rows] = True
+        faces = np.flatnonzero(beside[self._triangles].any(axis=1))
+        triangles, sums = self._triangles[faces], self._sums[rows][:, faces]
+        normals = np.zeros_like(vertices)
         for number in range(_ROUNDS):
-            normals = vertex_normals(vertices, self._triangles, self._sums)
+            normals[rows] = vertex_normals(vertices, triangles, sums)
             if number % _LOOK_EVERY == 0:
                 around = self._close_pairs(vertices, _NEAR + _MARGIN, rows)
             away = vertices[around[:, 0]] - vertices[around[:, 1]]
@@ -140,9 +183,9 @@ class Untangler:
     def _close_pairs(self, vertices: np.ndarray, near: float, rows: np.ndarray | None = None) -> np.ndarray:
         """(P, 2) vertices (of ``rows``) within ``near`` metres that are apart at rest; each pair in both orders."""
         if rows is None:
-            pairs = cKDTree(vertices).query_pairs(near, output_type="ndarray")
+            pairs = self._searches.pairs(vertices, near)
         else:
-            pairs = rows[cKDTree(vertices[rows]).query_pairs(near, output_type="ndarray")]
+            pairs = rows[self._searches.pairs(vertices[rows], near)]
         away = self._rest[pairs[:, 0]] - self._rest[pairs[:, 1]]
         pairs = pairs[dots(away, away) > _APART**2]
         return np.concatenate([pairs, pairs[:, ::-1]])

@@ -6,17 +6,14 @@ import argparse
 import logging
 import os
 import sys
-import time
+from pathlib import Path
 
 from im2hands.animation.clean_options import CleanOptions
 from im2hands.app.terminal import EXIT_INTERRUPTED, JsonReport, TerminalReport, stop_on_signals
-from im2hands.core.errors import Cancelled, Im2HandsError
+from im2hands.core.errors import Im2HandsError
 from im2hands.core.options import options_of
-from im2hands.core.person_path import person_path
-from im2hands.job.background import Background
-from im2hands.job.eta import EtaEstimator
-from im2hands.job.events import Failed, Finished, Progress, Summary
-from im2hands.take.begin import open_to_write
+from im2hands.job.clean_job import CleanJob
+from im2hands.job.events import Failed, Finished
 from im2hands.take.take import Take
 
 from .options import add_options
@@ -55,11 +52,8 @@ def run(args: argparse.Namespace) -> int:
         report = TerminalReport()
     try:
         options = CleanOptions(**{one.name: getattr(args, one.name) for one in options_of("clean")})
-        take = open_to_write(person_path(args.take))
-        try:
-            finished = _clean(take, options, report)
-        finally:
-            take.close()
+        with stop_on_signals() as stop:
+            finished = CleanJob(args.take, options, report.event, stop.is_set).run()
     except Im2HandsError as error:
         report.close()
         if isinstance(report, JsonReport):
@@ -69,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(report, JsonReport):
         report.event(finished)
     else:
-        print(_words(take, finished), file=sys.stderr)
+        print(_words(finished), file=sys.stderr)
     if finished.cancelled:
         logging.shutdown()
         sys.stderr.flush()
@@ -77,33 +71,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _clean(take: Take, options: CleanOptions, report: JsonReport | TerminalReport) -> Finished:
-    from im2hands.job.clean_phase import CleanPhase
-
-    started, cancelled = time.monotonic(), False
-    eta = EtaEstimator()
-
-    def progress(done: int, total: int) -> None:
-        left = eta.seconds_left(done, total)
-        report.event(Progress("clean", done, total, None if left is None else round(left, 1)))
-
-    with stop_on_signals() as stop:
-        background = Background(stop.is_set)
-        try:
-            CleanPhase(take, options, background.run, progress).run()
-        except Cancelled:
-            cancelled = True
-        finally:
-            background.close()
-    take.finish()
-    statuses = [record.status for record in take.frames()]
-    counts = {status: statuses.count(status) for status in ("ok", "partial", "empty", "failed")}
-    seconds = round(time.monotonic() - started, 3)
-    return Finished(str(take.folder.absolute()), cancelled, Summary(total=len(statuses), seconds=seconds, **counts))
-
-
-def _words(take: Take, finished: Finished) -> str:
+def _words(finished: Finished) -> str:
     """Describe the result for a person."""
+    take = Take.open(Path(finished.take))
     if finished.cancelled:
         return f"Stopped. Finished frames are kept; run the command again to continue.\nThe take is {take.folder}"
     hands = take.header["clean"]["hands"]

@@ -34,7 +34,10 @@ INTERRUPTED = 130
 
 # Environment variables that libraries read when they are loaded. By default, OpenMP's waiting threads spin. That makes
 # a job ten times slower if another program (Blender, a second job) uses the same cores. Sleeping costs almost nothing.
-PROCESS_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
+#
+# The threads of SciPy's OpenBLAS wait for each other in loops that yield: where other programs used both cores, the
+# banded equations of a clip took more than ten times as long with two threads as with one.
+PROCESS_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
 
 # MediaPipe sends usage metrics to its makers without asking. This program needs no network, so a proxy setting directs
 # such connections to a port on which no program listens.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from im2hands.core.options import Option, options_of
+from im2hands.core.options import Option, open_default, options_of
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
@@ -25,20 +25,20 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
             if option.exclusive not in groups:
                 groups[option.exclusive] = parser.add_mutually_exclusive_group()
             place = groups[option.exclusive]
-        _add(place, option)
+        _add(place, option, open_default(option, command))
 
 
-def _add(place: Any, option: Option) -> None:
+def _add(place: Any, option: Option, default: Any) -> None:
     flag = f"--{option.name.replace('_', '-')}"
     if option.type == "bool":
         action = argparse.BooleanOptionalAction
-        place.add_argument(flag, action=action, default=option.default, help=_escaped(option.help))
+        place.add_argument(flag, action=action, default=default, help=_escaped(option.help))
         return
     metavar = {"file": "FILE", "folder": "DIR", "choice_or_file": "|".join([*map(str, option.values), "FILE"])}
     place.add_argument(
         flag,
         type=option.python_type,
-        default=option.default,
+        default=default,
         choices=option.values if option.type == "choice" else None,
         metavar=option.metavar or metavar.get(option.type),
         help=_escaped(option.help),

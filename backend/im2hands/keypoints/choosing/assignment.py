@@ -9,6 +9,10 @@ import numpy as np
 from .judge import Verdict
 from .prior import EVEN, Prior
 
+# A hand that is this far from the true one (mean over the keypoints, palm lengths) is worth 1 / e of it. By the same
+# worth the judge learns (``lab.training.pair_judge``).
+_WORTH = 0.25
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -54,19 +58,32 @@ class Answers:
         totals = np.array([log_sum(part) for part in parts])
         return np.exp(totals - log_sum(totals))
 
-    def best(self) -> Assignment:
-        """Return the most probable answer.
+    def best(self, apart: np.ndarray | None = None) -> Assignment:
+        """Return the best answer.
 
         First the most probable number and side of hands is chosen, with the probabilities of all hypotheses added up,
-        because one hand may appear as several of them. Then the best hypotheses for this answer are taken.
+        because one hand may appear as several of them. Then the hypotheses of the highest expected worth are taken: one
+        in the midst of probable ones rather than a slightly more probable one by itself.
+
+        Parameters
+        ----------
+        apart : (N, N) float64 or None
+            Distances between the hypotheses, from ``hand_geometry.keypoint_distances``. None takes every hypothesis for
+            a hand of its own.
+
+        Returns
+        -------
+        Assignment
+            The hands.
         """
         which = int(np.argmax(self.counted()))
         if which == 0:
             return Assignment(None, None)
+        alike = np.eye(len(self.single)) if apart is None else np.exp(-((apart / _WORTH) ** 2))
         if which < 3:
-            row = int(np.argmax(self.single[:, which - 1]))
+            row = int(np.argmax(_expected(self.single[:, which - 1], alike)))
             return Assignment(row, None) if which == 1 else Assignment(None, row)
-        left, right = np.unravel_index(int(np.argmax(self.pair)), self.pair.shape)
+        left, right = np.unravel_index(int(np.argmax(_expected(self.pair, alike, alike))), self.pair.shape)
         return Assignment(int(left), int(right))
 
     def probability(self, side: int, rows: np.ndarray) -> float:
@@ -121,6 +138,18 @@ def answers(verdict: Verdict, prior: Prior, marked: tuple[int | None, int | None
     if not (np.isfinite(none) or np.isfinite(single).any() or np.isfinite(pair).any()):
         return answers(verdict, EVEN, marked) if len(single) and prior != EVEN else Answers(0.0, single, pair)
     return Answers(none, single, pair)
+
+
+def _expected(scores: np.ndarray, *alike: np.ndarray) -> np.ndarray:
+    """Return the expected worth of answers, up to a factor; -1 for impossible ones.
+
+    ``scores`` has an axis for each hand, and ``alike`` for each of them what one hypothesis is worth if another one is
+    true.
+    """
+    made = np.exp(scores - scores.max())
+    for axis, worth in enumerate(alike):
+        made = np.moveaxis(np.tensordot(worth, made, (1, axis)), 0, axis)
+    return np.where(np.isfinite(scores), made, -1.0)
 
 
 def log_sum(values: np.ndarray) -> float:

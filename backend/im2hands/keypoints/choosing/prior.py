@@ -16,7 +16,7 @@ HANDS = ("auto", "both", "left", "right")
 _EVEN_PICTURES = 2.0
 _ROUNDS = 4
 # How much worse it is to invent a second hand in a photo than to miss one, logarithm.
-_INVENTED = 1.0
+_INVENTED = 1.8
 _NEVER = -np.inf
 
 

@@ -12,7 +12,8 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Side
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.placing.solve import place, place_hands
+from im2hands.keypoints.placing.rigid import place
+from im2hands.keypoints.placing.solve import place_hands
 
 from .files import contents_of, numbers
 from .hands import Converted, ForeignHand, Given, frame_of, number_in, palm_length, side_of

@@ -1,4 +1,4 @@
-"""A right hand as a kinematic chain: from joint angles and bone lengths to 21 keypoints.
+"""The kinematic hand: proportions, joint axes and joint limits of a right hand at rest; `chain` poses it.
 
 Proportions and joint axes are those of the bundled synthetic hand at rest; a test compares them with it. They are in
 palm lengths (wrist to middle MCP), in the hand's canonical frame: middle metacarpal along -x, back of the hand along
@@ -6,8 +6,6 @@ palm lengths (wrist to middle MCP), in the hand's canonical frame: middle metaca
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -72,8 +70,14 @@ _REAL_LENGTHS = np.array(
 )
 
 ANGLES = 20
+POSE = 6 + ANGLES
+"""Parameters of a pose: rotation vector (3, camera axes, radians), translation (3, metres), angles (20, radians)."""
 LENGTHS = 15
-PARAMETERS = 6 + ANGLES + LENGTHS + 1
+SHAPE = LENGTHS + 3
+"""Parameters of a shape, all natural logarithms of factors: bone lengths (15), width of the palm, size of the whole
+hand, thickness across the bones: of the flesh that two hands keep out of each other, as keypoints do not show it."""
+PARAMETERS = POSE + SHAPE
+WIDTH, SIZE, THICKNESS = LENGTHS, LENGTHS + 1, LENGTHS + 2
 
 
 def _usual_stretch() -> np.ndarray:
@@ -85,113 +89,6 @@ def _usual_stretch() -> np.ndarray:
 
 USUAL_STRETCH = _usual_stretch()
 """(5, 3) natural logarithms of bone length factors: halfway from the synthetic hand to real hands."""
-
-
-@dataclass
-class HandPose:
-    """Pose of a right hand: place, joint angles and bone lengths.
-
-    Parameters
-    ----------
-    rotation : (3, 3) float64
-        Rotation from the canonical frame to the camera frame.
-    translation : (3,) float64
-        The wrist, metres, camera frame.
-    palm : float
-        Distance from wrist to middle MCP, metres.
-    angles : (5, 4) float64
-        Per finger, radians: flexion of the first, second and third joint, sideways angle of the first.
-    stretch : (5, 3) float64
-        Natural logarithms of bone length factors.
-    width : float
-        Natural logarithm of the palm's width factor.
-    """
-
-    rotation: np.ndarray
-    translation: np.ndarray
-    palm: float
-    angles: np.ndarray
-    stretch: np.ndarray
-    width: float = 0.0
-
-    def keypoints(self) -> np.ndarray:
-        """Return the keypoints (21, 3) in metres, camera frame, file order."""
-        return self.keypoints_and_jacobian()[0]
-
-    def keypoints_and_jacobian(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the keypoints and their derivative.
-
-        Returns
-        -------
-        points : (21, 3) float64
-            Keypoints in metres, camera frame, file order.
-        jacobian : (21, 3, 42) float64
-            Their derivative by the parameters of ``moved``.
-        """
-        jacobian = np.zeros((21, 3, PARAMETERS))
-        local = REST * (1.0, 1.0, np.exp(self.width))
-        points = np.empty((21, 3))
-        points[0] = 0.0
-        turn, scale = self.rotation, self.palm
-        column_angle, column_length = 6, 6 + ANGLES
-        for finger in range(5):
-            first = 1 + 4 * finger
-            rows = np.arange(first, first + 4)
-            points[first] = scale * (turn @ local[first])
-            flexion, sideways = self.angles[finger, :3], self.angles[finger, 3]
-            # The sideways rotation is applied to the finger first, then flexion: the flexion axis is fixed to the palm.
-            joint_turn = turn @ _rodrigues(flexion[0], FLEXION[finger, 0])
-            axes = [turn @ FLEXION[finger, 0], joint_turn @ SPREADING[finger]]
-            joint_turn = joint_turn @ _rodrigues(sideways, SPREADING[finger])
-            origins = [points[first], points[first]]
-            for k in range(3):
-                if k:
-                    axes.append(joint_turn @ FLEXION[finger, k])
-                    origins.append(points[rows[k]].copy())
-                    joint_turn = joint_turn @ _rodrigues(flexion[k], FLEXION[finger, k])
-                rest = REST[rows[k + 1]] - REST[rows[k]]
-                bone = scale * np.exp(self.stretch[finger, k]) * (joint_turn @ rest)
-                points[rows[k + 1]] = points[rows[k]] + bone
-                jacobian[rows[k + 1] : first + 4, :, column_length + 3 * finger + k] = bone
-            # Axes: first flexion, sideways, second, third flexion. Columns: first, second, third flexion, sideways.
-            for axis, origin, column, moved in zip(axes, origins, (0, 3, 1, 2), (1, 1, 2, 3), strict=True):
-                arm = points[rows[moved:]] - origin
-                jacobian[rows[moved:], :, column_angle + 4 * finger + column] = np.cross(axis, arm)
-            widened = scale * local[first, 2] * turn[:, 2]
-            jacobian[rows, :, -1] = widened
-        # Rotation about the wrist in camera axes, then translation.
-        x, y, z = points.T
-        zero = np.zeros(21)
-        jacobian[:, :, 0] = np.stack([zero, -z, y], axis=-1)
-        jacobian[:, :, 1] = np.stack([z, zero, -x], axis=-1)
-        jacobian[:, :, 2] = np.stack([-y, x, zero], axis=-1)
-        jacobian[:, :, 3:6] = np.eye(3)
-        return points + self.translation, jacobian
-
-    def moved(self, step: np.ndarray) -> HandPose:
-        """Return the pose after a step.
-
-        Parameters
-        ----------
-        step : (42,) float64
-            Rotation vector (3, camera axes, radians), translation (3, metres), angles (20, radians), stretch (15),
-            width (1).
-
-        Returns
-        -------
-        HandPose
-            The new pose.
-        """
-        angle = float(np.linalg.norm(step[:3]))
-        turn = _rodrigues(angle, step[:3] / angle) if angle > 1e-12 else np.eye(3)
-        return HandPose(
-            turn @ self.rotation,
-            self.translation + step[3:6],
-            self.palm,
-            self.angles + step[6 : 6 + ANGLES].reshape(5, 4),
-            self.stretch + step[6 + ANGLES : -1].reshape(5, 3),
-            self.width + float(step[-1]),
-        )
 
 
 def canonical_rotation(keypoints: np.ndarray) -> np.ndarray:
@@ -218,10 +115,3 @@ def _frame(keypoints: np.ndarray) -> np.ndarray:
     normal = np.cross(along, across)
     normal = normal / np.linalg.norm(normal)
     return np.stack([along, normal, np.cross(along, normal)], axis=-1)
-
-
-def _rodrigues(angle: float, axis: np.ndarray) -> np.ndarray:
-    """Return the rotation (3, 3) by an angle in radians about a unit axis (3,)."""
-    x, y, z = axis
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)

@@ -1,4 +1,4 @@
-"""Runs the lifting network: adds to detected hands their 3D shape and the depth between the two wrists."""
+"""Adds to detected hands their 3D shape, the depth between the wrists, the points on their skin, and their mask."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from im2hands.core.devices import granted_cores
 from im2hands.core.hands import MIDDLE_MCP, WRIST
 from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
+from im2hands.keypoints.reading.mask import read_mask
+from im2hands.keypoints.reading.skin import read_skin
 
 from .lifting_features import HandFeatures, between, lifting_features
 
@@ -17,12 +20,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from im2hands.keypoints.reading.network import LandmarkNetwork
+    from im2hands.networks.compact_encoder import CompactEncoder
     from im2hands.networks.lifting_network import LiftingInput, LiftingNetwork
     from im2hands.networks.two_hand_network import TwoHandNetwork
 
 
 class HandLifter:
-    """Lifts the hands of a picture; not thread-safe.
+    """Lifts the hands of a picture. Several threads may do so at a time.
 
     Parameters
     ----------
@@ -32,10 +36,26 @@ class HandLifter:
         The two-hand network, whose features are inputs of the lifting network.
     reader : LandmarkNetwork
         The reading network, whose features are inputs of the lifting network.
+    encoder : CompactEncoder or None
+        The image encoder, which tells hands from what is none. None leaves the masks out.
     """
 
-    def __init__(self, network: LiftingNetwork, palms: TwoHandNetwork, reader: LandmarkNetwork) -> None:
-        self._network, self._palms, self._reader = network, palms, reader
+    def __init__(
+        self,
+        network: LiftingNetwork,
+        palms: TwoHandNetwork,
+        reader: LandmarkNetwork,
+        encoder: CompactEncoder | None = None,
+    ) -> None:
+        self._network, self._palms, self._reader, self._encoder = network, palms, reader, encoder
+
+    @property
+    def threads(self) -> int:
+        """Threads that may lift hands at a time: PyTorch's, at most the granted cores; one where a card lifts them."""
+        import torch
+
+        on_processor = next(self._network.parameters()).device.type == "cpu"
+        return min(torch.get_num_threads(), granted_cores()) if on_processor else 1
 
     def lift(self, image: np.ndarray, hands: Sequence[HandDetection]) -> list[HandDetection]:
         """Lift the hands of one person.
@@ -50,7 +70,8 @@ class HandLifter:
         Returns
         -------
         list[HandDetection]
-            The hands in order, each with ``lifted``. A hand without extent is returned unchanged.
+            The hands in order, each with ``lifted`` and ``mask``, and with ``skin`` if the reading network was taught
+            it. A hand without extent is returned unchanged.
         """
         import torch
 
@@ -64,8 +85,16 @@ class HandLifter:
             made = self._network(type(given)(*(value.to(device) for value in given)))
         arrays = {name: value.float().cpu().numpy().astype(np.float64) for name, value in made._asdict().items()}
         result = list(hands)
+        seen, read, crops = (np.stack([getattr(f, name) for f in features]) for name in ("close", "read", "crop"))
+        skins = read_skin(self._reader, seen, read, crops, [hand.mirrored for hand in features])
+        shapes = [_lifted(arrays, row, hand, len(features) == 2) for row, hand in enumerate(features)]
+        mask = None
+        if self._encoder is not None:
+            unit = float(np.mean([hand.unit for hand in features]))
+            mask = read_mask(self._encoder, image, np.concatenate([shape.pixels for shape in shapes]), unit)
         for row, k in enumerate(good):
-            result[k] = replace(hands[k], lifted=_lifted(arrays, row, features[row], len(features) == 2))
+            skin = skins[row] if skins else None
+            result[k] = replace(hands[k], lifted=shapes[row], skin=skin, mask=mask)
         return result
 
 

@@ -49,6 +49,10 @@ class HandFeatures:
         The two-hand network's feature maps, sampled at the keypoints.
     close : (1152,) float32
         The reading network's features of the crop along the hand.
+    read : (21, 2) float64
+        Keypoints in the reading network's definitions, pixels of the picture, not mirrored.
+    crop : (4,) float64
+        That crop, as in ``LandmarkNetwork.read``.
     centre : (2,) float64
         Mean of the keypoints, pixels of the picture.
     unit : float
@@ -66,6 +70,8 @@ class HandFeatures:
     vector: np.ndarray
     seen: np.ndarray
     close: np.ndarray
+    read: np.ndarray
+    crop: np.ndarray
     centre: np.ndarray
     unit: float
     mirrored: bool
@@ -111,7 +117,7 @@ def lifting_features(
     rows = [views.index(view) for view in mirrored]
     places = np.stack([apply(affine, pixels) for pixels, _ in own])
     places[mirrored] = places[mirrored] * (-1, 1) + (PIXELS - 1, 0)
-    close = _crop_features(reader, image, own, mirrored)
+    crops = _crop_features(reader, image, hands)
     device = next(model.parameters()).device
     with torch.inference_mode():
         pictures = np.stack([picture[:, ::-1] if view else picture for view in views])
@@ -122,7 +128,7 @@ def lifting_features(
         outputs = _two_hand_outputs(model, maps, places, zoom * np.array(sizes))
     return [
         _features(own[k], hand.confidence, sizes[k] * zoom, zoom, mirrored[k], places[k],
-                  {name: value[k] for name, value in outputs.items()}, close[k])
+                  {name: value[k] for name, value in outputs.items()}, crops[k])
         for k, hand in enumerate(hands)
     ]  # fmt: skip
 
@@ -177,20 +183,35 @@ def _own(hand: HandDetection) -> tuple[np.ndarray, np.ndarray]:
     remains of MediaPipe's definition itself.
     """
     pixels, shape = np.asarray(hand.pixels, np.float64), np.asarray(hand.shape, np.float64)
-    return to_own_definition(pixels, shape, hand.side, READING if hand.source in OFFSETS else hand.source)
+    return to_own_definition(pixels, shape, hand.side, _taken_for(hand))
+
+
+def _taken_for(hand: HandDetection) -> str:
+    """Return the source whose definitions a hand's keypoints are taken to follow."""
+    return READING if hand.source in OFFSETS else hand.source
 
 
 def _crop_features(
-    reader: LandmarkNetwork, image: np.ndarray, own: Sequence[tuple[np.ndarray, np.ndarray]], mirrored: Sequence[bool]
-) -> np.ndarray:
-    """Return the reading network's features (K, 1152) float32 of the crops along K hands."""
-    pictures = []
-    for (pixels, shape), flip in zip(own, mirrored, strict=True):
-        read, _ = from_own_definition(pixels, shape, "left" if flip else "right", READING)
-        crop = crops_around(read[None])[0]
-        picture = warp_crop(pyramid(contiguous(image), float(crop[2])), crop)
-        pictures.append(picture[:, ::-1] if flip else picture)
-    return reader.features(np.stack(pictures))
+    reader: LandmarkNetwork, image: np.ndarray, hands: Sequence[HandDetection]
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return ``close``, ``read`` and ``crop`` of :class:`HandFeatures` for K hands."""
+    crops = crops_around(np.stack([_as_reading(hand, _taken_for(hand)) for hand in hands]))
+    # Of the skin's head nothing corrects what remains of another network's definition, unlike the lifting network.
+    reads = [_as_reading(hand, hand.source) for hand in hands]
+    levels = pyramid(contiguous(image), float(crops[:, 2].max()))
+    pictures = [warp_crop(levels, crop) for crop in crops]
+    pictures = [
+        picture[:, ::-1] if hand.side == "left" else picture for hand, picture in zip(hands, pictures, strict=True)
+    ]
+    return list(zip(reader.features(np.stack(pictures)), reads, crops, strict=True))
+
+
+def _as_reading(hand: HandDetection, source: str) -> np.ndarray:
+    """Return a hand's keypoints (21, 2) in the reading network's definitions, taking them for those of ``source``."""
+    pixels, shape = np.asarray(hand.pixels, np.float64), np.asarray(hand.shape, np.float64)
+    if source == READING:
+        return pixels
+    return from_own_definition(*to_own_definition(pixels, shape, hand.side, source), hand.side, READING)[0]
 
 
 def _palm_pixels(pixels: np.ndarray, shape: np.ndarray) -> float:
@@ -227,9 +248,12 @@ def _two_hand_outputs(
 
 def _features(
     own: tuple[np.ndarray, np.ndarray], confidence: np.ndarray, size: float, zoom: float, mirrored: bool,
-    places: np.ndarray, outputs: dict[str, np.ndarray], close: np.ndarray,
+    places: np.ndarray, outputs: dict[str, np.ndarray], crop: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> HandFeatures:  # fmt: skip
-    """Assemble the features of one hand; ``places`` are its keypoints (21, 2) in the two-hand network's input."""
+    """Assemble the features of one hand.
+
+    ``places`` are its keypoints (21, 2) in the two-hand network's input, ``crop`` is what ``_crop_features`` returned.
+    """
     pixels, shape = own
     palm = max(float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST])), 1e-9)
     shape = (shape - shape[WRIST]) / palm
@@ -253,5 +277,5 @@ def _features(
     )  # fmt: skip
     return HandFeatures(
         points.astype(np.float32), hand.astype(np.float32), outputs["vector"].astype(np.float32),
-        outputs["seen"].astype(np.float32), close, pixels.mean(axis=0), unit / zoom, mirrored, shape, pixels,
+        outputs["seen"].astype(np.float32), *crop, pixels.mean(axis=0), unit / zoom, mirrored, shape, pixels,
     )  # fmt: skip

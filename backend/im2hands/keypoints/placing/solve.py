@@ -1,40 +1,35 @@
-"""Places detected hands in the camera frame, in metres: perspective-n-point, then the anatomical fit."""
+"""Places the detected hands of a picture in the camera frame, in metres: one optimisation for both hands."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
 from im2hands.core.camera import Camera
-from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, HandKeypoints, Side, TwoHands
-from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
+from im2hands.core.hands import SIDES, HandKeypoints, Side, TwoHands
+from im2hands.keypoints.hypothesis import HandDetection
 
-from .anatomical_fit import Trust, fit_hand
-from .confidence import LIFTED, WITHIN_M, Calibration, bundled_calibration
-from .joint_definitions import OFFSETS, to_own_definition
+from .chain import Hands
+from .confidence import Calibration, bundled_calibration
+from .kinematics import ANGLE_LIMITS, canonical_rotation
+from .levenberg import minimise
+from .observation import Observation, depth_between, evidence, observe
+from .outline import moved_onto_edges
+from .rigid import MINIMUM_DEPTH_M
+from .terms import USUAL_SHAPE, of_each_hand, of_pairs
+from .thickness import common_thickness, with_thickness
 
 DEFAULT_PALM_M = 0.088
 """Distance from wrist to middle MCP of an average hand, metres."""
 
-MINIMUM_DEPTH_M = 0.05
-# Largest rotation by PnP. It only corrects the perspective of a hand off the optical axis; a larger rotation is the
-# mirrored solution of a flat hand.
-LARGEST_TURN = np.radians(30.0)
-
-# Relative error of a hand's distance estimated from its size.
-_SIZE_SPREAD = 0.06
-_FOLLOWED = 0.2
-"""Length of a shift by the lifting network, palm lengths, at which half of it is applied to a keypoint with full
-confidence. At lower confidence half is applied at a shorter length."""
-
-_LARGEST_DEPTH = 4.0
-"""Largest difference in depth between two wrists, palm lengths. A larger estimate of a network is not used."""
-
-# At this distance (palm lengths) between a keypoint and the projected rigid shape, its confidence falls to 60 %.
-_TRUST_RADIUS = 0.15
+# Steps of each hand from its starting poses, and of both hands together.
+_STEPS, _STEPS_OF_BOTH = 24, 24
+_CLOSED = (55.0, 70.0, 40.0)  # degrees; flexions of a half closed hand
+_PALM_POINTS = (0, 1, 5, 9, 13, 17)
+_DOUBTFUL = 0.5
+"""Factor on the confidence of hands for which the optimisation did not converge."""
 
 
 def place_hands(
@@ -45,9 +40,10 @@ def place_hands(
 ) -> TwoHands:
     """Place the hands of one picture in the camera frame.
 
-    Each shape is scaled so that wrist to middle MCP measures ``palm_m``, and placed by perspective-n-point. Then it is
-    replaced by an anatomically possible hand that projects to the same pixels, so that meshes cover the photographed
-    fingers and bend as fingers do.
+    Each hand is an anatomically possible one of about the size ``palm_m``. First each is moved onto its edge in the
+    picture, which tells how far its pixels as a whole are off. Then both are found together: they project to these
+    pixels, resemble the detected shapes, lie at the distances that their sizes and the networks tell, are alike, and do
+    not lie in each other.
 
     Parameters
     ----------
@@ -56,7 +52,7 @@ def place_hands(
     camera : Camera
         Camera of the picture that the detections' pixels refer to.
     palm_m : float
-        Distance from wrist to middle MCP, metres; the same for both hands and the whole take.
+        Distance from wrist to middle MCP, metres; usual for both hands and the whole take.
     calibration : Calibration or None
         Tables from raw certainty to confidence. None for those that ship.
 
@@ -64,188 +60,155 @@ def place_hands(
     -------
     TwoHands
         Positions (21, 3) in metres, camera frame. A detection is left out if its shape or pixels have no extent or are
-        not finite. Their widths are not known: keypoints do not show them (``geometry.hand_shape.known_widths`` makes
-        them of what a fit to more than keypoints finds).
+        not finite.
     """
-    found: dict[Side, HandKeypoints] = {}
-    for detection in sorted(detections, key=lambda d: d.score):
-        hand = _lift_one(detection, camera, palm_m, calibration or bundled_calibration())
-        if hand is not None:
-            found[hand.side] = hand
-    sides: dict[Side, HandDetection] = {d.side: d for d in sorted(detections, key=lambda d: d.score)}
-    if len(found) == 2:
-        found = _settle_depths(found, sides, palm_m)
-    return TwoHands(**{side: found.get(side) for side in SIDES})
+    chosen = chosen_hands(detections, camera, palm_m, calibration or bundled_calibration())
+    if not chosen:
+        return TwoHands()
+    hands, observations, converged = _solve(list(chosen.values()))
+    made = {
+        seen.detection.side: placed_hand(seen, places * seen.mirror, converged)
+        for seen, places in zip(observations, hands.keypoints(), strict=True)
+    }
+    return TwoHands(**{side: made.get(side) for side in SIDES})
 
 
-def _settle_depths(
-    found: dict[Side, HandKeypoints], detections: dict[Side, HandDetection], palm_m: float
-) -> dict[Side, HandKeypoints]:
-    """Move two hands along their own rays towards the difference in depth that the networks estimate.
-
-    A hand's size gives its distance to a few percent, which for touching hands is the width of a palm. The networks
-    estimate which hand is in front. All estimates are weighted by their expected errors.
-    """
-    left, right = found["left"], found["right"]
-    sized = float(right.positions[WRIST, 2] - left.positions[WRIST, 2])
-    spread = np.sqrt(2) * _SIZE_SPREAD * 0.5 * float(left.positions[WRIST, 2] + right.positions[WRIST, 2])
-    weights, values = [1 / spread**2], [sized]
-    lifted = [detections[side].lifted for side in SIDES]
-    for side, sign, seen in zip(SIDES, (1.0, -1.0), lifted, strict=True):
-        # The two hands' estimates are correlated (one network, one picture), so each is weighted 0.75.
-        if all(hand is not None and hand.depth is not None for hand in lifted):
-            assert seen is not None and seen.depth is not None and seen.depth_spread is not None
-            depth, error = seen.depth, seen.depth_spread
-        elif (wrist_offset := detections[side].wrist_offset) is not None and np.isfinite(wrist_offset.vector).all():
-            depth, error = float(wrist_offset.vector[2]), float(wrist_offset.spread[2])
-        else:
-            continue
-        if np.isfinite(depth) and abs(depth) < _LARGEST_DEPTH:
-            weights.append(0.75 / max(error * palm_m * np.sqrt(2), 1e-4) ** 2)
-            values.append(sign * depth * palm_m)
-    move = float(np.average(values, weights=weights)) - sized
-    return {"left": _moved(left, -move / 2), "right": _moved(right, move / 2)}
-
-
-def _moved(hand: HandKeypoints, depth: float) -> HandKeypoints:
-    """Move a hand along the ray through its middle by ``depth`` metres, never behind the camera."""
-    centre = hand.positions.mean(axis=0)
-    depth = max(depth, MINIMUM_DEPTH_M - float(hand.positions[:, 2].min()))
-    return replace(hand, positions=hand.positions + depth * centre / centre[2])
-
-
-def _lift_one(
-    detection: HandDetection, camera: Camera, palm_m: float, calibration: Calibration
-) -> HandKeypoints | None:
-    """Place one hand; None if its shape or pixels have no extent or are not finite."""
-    if detection.lifted is not None:
-        return _place_lifted(detection, detection.lifted, camera, palm_m, calibration)
-    pixels = np.asarray(detection.pixels, dtype=np.float64)
-    shape = np.asarray(detection.shape, dtype=np.float64)
-    palm_shape = float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST]))
-    if not (np.isfinite(pixels).all() and np.isfinite(shape).all()) or palm_shape < 1e-6:
-        return None
-    if np.ptp(pixels, axis=0).max() < 1.0:
-        return None
-    if detection.source in OFFSETS:
-        pixels, shape = to_own_definition(pixels, shape, detection.side, detection.source)
-        palm_shape = max(float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST])), 1e-6)
-    metric = (shape - shape.mean(axis=0)) * (palm_m / palm_shape)
-    rigid = place(metric, pixels, camera)
-    palm_px = palm_m * camera.fx / float(rigid[:, 2].mean())
-    trust = Trust.by_confidence(detection.confidence)
-    fitted = fit_hand(rigid, pixels, trust, camera, detection.side, palm_m)
-    if not np.isfinite(fitted).all() or fitted[:, 2].min() < MINIMUM_DEPTH_M:
-        fitted = rigid
-    miss = np.linalg.norm(camera.project(rigid) - pixels, axis=1) / palm_px
-    outside = (pixels < -0.5).any(axis=1) | (pixels > (camera.width - 0.5, camera.height - 0.5)).any(axis=1)
-    confidence = detection.confidence * np.exp(-0.5 * (miss / _TRUST_RADIUS) ** 2) * np.where(outside, 0.5, 1.0)
-    confidence = calibration(np.clip(confidence, 0, 1), detection.source, detection.wrist_offset is not None)
-    return HandKeypoints(detection.side, fitted, pixels, confidence, detection.score, detection.source)
-
-
-def _place_lifted(
-    detection: HandDetection, seen: LiftedHand, camera: Camera, palm_m: float, calibration: Calibration
-) -> HandKeypoints | None:
-    """Place a hand with the lifting network's shape; None if it has no extent or is not finite."""
-    arrays = (seen.shape, seen.spread, seen.pixels, seen.pixel_spread)
-    if not all(np.isfinite(values).all() for values in arrays) or np.ptp(seen.pixels, axis=0).max() < 1.0:
-        return None
-    metric = (seen.shape - seen.shape.mean(axis=0)) * palm_m
-    pixels = _shown_pixels(detection, seen)
-    rigid = place(metric, pixels, camera)
-    palm_px = palm_m * camera.fx / float(rigid[:, 2].mean())
-    trust = Trust.by_spread(seen.pixel_spread / palm_px, seen.spread, seen.shape)
-    fitted = fit_hand(rigid, pixels, trust, camera, detection.side, palm_m)
-    if not np.isfinite(fitted).all() or fitted[:, 2].min() < MINIMUM_DEPTH_M:
-        fitted = rigid
-    within = 1 - np.exp(-WITHIN_M / (np.sqrt(3) * np.maximum(seen.spread, 1e-3) * palm_m))
-    confidence = calibration(np.clip(within, 0, 1), LIFTED, False)
-    return HandKeypoints(detection.side, fitted, pixels, confidence, detection.score, detection.source)
-
-
-def _shown_pixels(detection: HandDetection, seen: LiftedHand) -> np.ndarray:
-    """Return the pixels (21, 2) to fit: as read if the lifting network moves a keypoint little, else as it estimates.
-
-    The lifting network was trained on rendered hands. On photographs, clearly visible keypoints are more accurate as
-    they were read. Keypoints that only the two-hand network reads are less accurate, so the lifting network's are used.
-    """
-    read, shape = np.asarray(detection.pixels, np.float64), np.asarray(detection.shape, np.float64)
-    if detection.source not in OFFSETS or not (np.isfinite(read).all() and np.isfinite(shape).all()):
-        return seen.pixels
-    read, _ = to_own_definition(read, shape, detection.side, detection.source)
-    flat = seen.shape[:, :2] - seen.shape[:, :2].mean(axis=0)
-    extent = np.linalg.norm(seen.pixels - seen.pixels.mean(axis=0))
-    palm_px = float(extent) / max(float(np.linalg.norm(flat)), 1e-9)
-    move = seen.pixels - read
-    far = (np.linalg.norm(move, axis=1, keepdims=True) / max(palm_px, 1e-9)) ** 2
-    half = (_FOLLOWED * np.clip(detection.confidence, 0.01, 1.0)[:, None]) ** 2
-    shown: np.ndarray = read + far / (far + half) * move
-    return shown
-
-
-def place(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> np.ndarray:
-    """Place a metric shape so that it projects to given pixels: perspective-n-point.
+def chosen_hands(
+    detections: Sequence[HandDetection], camera: Camera, palm_m: float, calibration: Calibration
+) -> dict[Side, Observation]:
+    """Prepare the detections of a picture.
 
     Parameters
     ----------
-    shape : (N, 3) float64
-        Points in metres, axes roughly parallel to the camera frame, any origin.
-    pixels : (N, 2) float64
-        Their pixels.
+    detections : Sequence[HandDetection]
+        The detected hands.
     camera : Camera
-        Intrinsics.
+        Camera of the picture.
+    palm_m : float
+        Distance from wrist to middle MCP, metres.
+    calibration : Calibration
+        Tables from raw certainty to confidence.
 
     Returns
     -------
-    (N, 3) float64
-        The rotated and translated shape, metres, camera frame, all depths positive. It is the weak-perspective
-        placement if PnP gives no valid result (behind the camera, or a flat hand turned over).
+    dict[Side, Observation]
+        At most one hand of each side, left first; of several the one with the highest score.
     """
-    rotation, translation = _weak_perspective(shape, pixels, camera)
-    start = shape @ rotation.T + translation
-    best, best_error = start, _error(start, pixels, camera)
-    guess = cv2.Rodrigues(rotation)[0], translation.reshape(3, 1).copy()
-    for flags, use_guess in ((cv2.SOLVEPNP_ITERATIVE, True), (cv2.SOLVEPNP_SQPNP, False)):
-        start_turn, start_move = guess[0].copy(), guess[1].copy()  # OpenCV overwrites its arguments
-        try:
-            ok, turn, move = cv2.solvePnP(
-                shape, pixels, camera.matrix, None, start_turn, start_move, useExtrinsicGuess=use_guess, flags=flags
-            )
-            if ok and not use_guess:
-                turn, move = cv2.solvePnPRefineLM(shape, pixels, camera.matrix, None, turn, move)
-        except cv2.error:
-            continue
-        if not ok or not (np.isfinite(turn).all() and np.isfinite(move).all()):
-            continue
-        matrix = cv2.Rodrigues(turn)[0]
-        angle = np.arccos(np.clip((np.trace(matrix @ rotation.T) - 1) / 2, -1, 1))
-        placed = shape @ matrix.T + move.reshape(3)
-        error = _error(placed, pixels, camera)
-        if angle <= LARGEST_TURN and placed[:, 2].min() > MINIMUM_DEPTH_M and error < best_error:
-            best, best_error = placed, error
-    return best
+    chosen: dict[Side, Observation] = {}
+    for detection in sorted(detections, key=lambda d: d.score):
+        seen = observe(detection, camera, palm_m, calibration)
+        if seen is not None:
+            chosen[detection.side] = seen
+    return {side: chosen[side] for side in SIDES if side in chosen}
 
 
-def _weak_perspective(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Return rotation (3, 3) and translation (3,) of the shape on its centre's ray, its depth given by its size."""
-    rays = camera.unproject(pixels, 1.0)
-    ray = rays.mean(axis=0)
-    # The shape is given as viewed along its own ray, so the optical axis is rotated onto that ray.
-    axis = np.cross((0.0, 0.0, 1.0), ray)
-    angle = np.arctan2(np.linalg.norm(axis), ray[2])
-    rotation = cv2.Rodrigues(axis / max(float(np.linalg.norm(axis)), 1e-12) * angle)[0]
-    centre = shape.mean(axis=0)
-    turned = (shape - centre) @ rotation.T
-    flat, seen = turned[:, :2] - ray[:2] * turned[:, 2:3], rays[:, :2] - ray[:2]
-    # 1 / depth: least squares of the flat shape against the rays, but never far below the ratio of the extents.
-    ratio = float(np.linalg.norm(seen)) / max(float(np.linalg.norm(flat)), 1e-9)
-    inverse = max(float((flat * seen).sum()) / max(float((flat**2).sum()), 1e-12), 0.5 * ratio, 1e-6)
-    reach = float(-turned[:, 2].min())
-    translation = ray * max(1.0 / inverse, MINIMUM_DEPTH_M + 1e-6 + reach)
-    return rotation, translation - rotation @ centre
+def placed_hand(seen: Observation, positions: np.ndarray, converged: bool) -> HandKeypoints:
+    """Return a placed hand as a take has it.
+
+    Parameters
+    ----------
+    seen : Observation
+        The observed hand.
+    positions : (21, 3) float64
+        Its keypoints, metres, camera frame.
+    converged : bool
+        Whether the optimisation converged; if not, the hand is doubtful.
+
+    Returns
+    -------
+    HandKeypoints
+        The hand. If the positions are not finite or behind the camera, it is doubtful and has the rigidly placed shape.
+    """
+    sure = 1.0 if converged else _DOUBTFUL
+    if not np.isfinite(positions).all() or positions[:, 2].min() < MINIMUM_DEPTH_M:
+        positions, sure = seen.rigid, _DOUBTFUL
+    one = seen.detection
+    thickness = float(np.exp(seen.thickness))
+    return HandKeypoints(one.side, positions, seen.pixels, sure * seen.confidence, one.score, one.source, thickness)
 
 
-def _error(placed: np.ndarray, pixels: np.ndarray, camera: Camera) -> float:
-    """Return the root mean square reprojection error, pixels."""
-    return float(np.sqrt(np.mean(np.sum((camera.project(placed) - pixels) ** 2, axis=1))))
+def _solve(observations: Sequence[Observation]) -> tuple[Hands, list[Observation], bool]:
+    """Return the hands of a picture, left hands mirrored, as observed, and whether the optimisation converged."""
+    others = np.array([1, 0]) if len(observations) == 2 else np.full(len(observations), -1)
+    alone, observations, converged = place_on_edges(observations, others)
+    found = [np.array([seen.edge_thickness]) for seen in observations]
+    observations = with_thickness(observations, common_thickness(found))
+    if len(observations) == 1:
+        return alone, observations, bool(converged.all())
+    seen, between = evidence(observations), depth_between([(observations[0], observations[1])])
+    both, _, converged = minimise(alone, 1, lambda hands, _: of_pairs(hands, seen, between), _STEPS_OF_BOTH)
+    return both, observations, bool(converged.all())
+
+
+def place_each(observations: Sequence[Observation]) -> tuple[Hands, np.ndarray]:
+    """Place N hands, each by itself: the better result of two starting poses.
+
+    Parameters
+    ----------
+    observations : Sequence[Observation]
+        The hands.
+
+    Returns
+    -------
+    hands : Hands
+        The hands; left hands are mirrored.
+    converged : (N,) bool
+        Whether the optimisation of each converged.
+    """
+    count = len(observations)
+    seen = evidence(observations).rows(np.tile(np.arange(count), 2))
+    found, cost, converged = minimise(
+        _starts(observations), 2 * count, lambda hands, rows: of_each_hand(hands, seen.rows(rows)), _STEPS
+    )
+    best = np.where(cost[:count] <= cost[count:], np.arange(count), count + np.arange(count))
+    return found.rows(best), converged[best]
+
+
+def place_on_edges(
+    observations: Sequence[Observation], others: np.ndarray
+) -> tuple[Hands, list[Observation], np.ndarray]:
+    """Place N hands, each by itself, and move them onto their edges in the picture.
+
+    Parameters
+    ----------
+    observations : Sequence[Observation]
+        The hands.
+    others : (N,) int64
+        Number of the other hand in the same picture; -1 without one.
+
+    Returns
+    -------
+    hands : Hands
+        The hands; left hands are mirrored.
+    observations : list of Observation
+        The hands as observed, with the shifts that their edges demand and the thickness that they show.
+    converged : (N,) bool
+        Whether the optimisation of each, before it was moved, converged.
+    """
+    alone, converged = place_each(observations)
+    hands, shifts, thickness = moved_onto_edges(alone, observations, others)
+    shown = [
+        replace(seen, shift=shift, edge_thickness=float(thick))
+        for seen, shift, thick in zip(observations, shifts, thickness, strict=True)
+    ]
+    return hands, shown, converged
+
+
+def _starts(observations: Sequence[Observation]) -> Hands:
+    """Return two starting poses of N hands, first all open, then all half closed, placed like the shapes' palms."""
+    shapes = np.stack([seen.rigid * seen.mirror for seen in observations])
+    count = len(shapes)
+    turns = np.stack([canonical_rotation(shape) for shape in shapes])
+    usual = ANGLE_LIMITS[..., 2]
+    closed = usual.copy()
+    closed[1:, :3] = np.radians(_CLOSED)
+    hands = Hands(
+        np.concatenate([turns, turns]),
+        np.zeros((2 * count, 3)),
+        np.repeat(np.stack([usual, closed]), count, axis=0),
+        np.tile([seen.palm_m for seen in observations], 2),
+        np.tile(USUAL_SHAPE, (2 * count, 1)),
+    )
+    palms = list(_PALM_POINTS)
+    hands.translation[:] = (np.concatenate([shapes, shapes])[:, palms] - hands.keypoints()[:, palms]).mean(axis=1)
+    return hands

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from im2hands.core.devices import granted_cores
-from im2hands.core.errors import SetupError
-from im2hands.core.native_log import quiet_start
+from im2hands.keypoints.reading.litert import Interpreters
 from im2hands.weights.mediapipe_bundle import read_bundle
 
 from .two_hand_pictures import apply, inverse, letterbox, square_part, warp
@@ -85,23 +83,9 @@ class PalmDetector:
     """
 
     def __init__(self, bundle: Path | None = None, workers: int | None = None) -> None:
-        model = read_bundle(bundle).palm_detector
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-
-            self._interpreters = [
-                Interpreter(model_content=model, num_threads=1) for _ in range(workers or granted_cores())
-            ]
-            with quiet_start():
-                for interpreter in self._interpreters:
-                    interpreter.allocate_tensors()
-        except (ImportError, RuntimeError, ValueError) as error:
-            raise SetupError(
-                f"The palm detector cannot be started: {error}.", "Install the backend's requirements again."
-            ) from error
-        first = self._interpreters[0]
-        self._input = first.get_input_details()[0]["index"]
-        self._outputs = {d["shape"][-1]: d["index"] for d in first.get_output_details()}
+        self._workers = workers or granted_cores()
+        self._network = Interpreters(read_bundle(bundle).palm_detector, self._workers)
+        self._outputs = {detail["shape"][-1]: detail["index"] for detail in self._network.outputs}
         self._places = np.concatenate([_grid(count, answers) for count, answers in _GRIDS])
 
     def suspect(self, image: np.ndarray, part: Part | None = None) -> SuspectedPalms:
@@ -119,7 +103,7 @@ class PalmDetector:
         SuspectedPalms
             Each palm once, pixels of the picture.
         """
-        return self._suspect(self._interpreters[0], image, part)
+        return self._suspect(image, part)
 
     def suspect_each(self, image: np.ndarray, parts: Sequence[Part | None]) -> list[SuspectedPalms]:
         """Return the palms that may be in each of several parts of a picture, computed at the same time.
@@ -136,23 +120,15 @@ class PalmDetector:
         list[SuspectedPalms]
             The result of ``suspect`` for each part.
         """
-        count = len(self._interpreters)
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="palms") as pool:
+            return list(pool.map(lambda part: self._suspect(image, part), parts))
 
-        def work(worker: int) -> list[SuspectedPalms]:
-            return [self._suspect(self._interpreters[worker], image, part) for part in parts[worker::count]]
-
-        with ThreadPoolExecutor(count, thread_name_prefix="palms") as pool:
-            made = list(pool.map(work, range(min(count, len(parts)))))
-        return [made[k % count][k // count] for k in range(len(parts))]
-
-    def _suspect(self, interpreter: Any, image: np.ndarray, part: Part | None) -> SuspectedPalms:
+    def _suspect(self, image: np.ndarray, part: Part | None) -> SuspectedPalms:
         whole = letterbox((image.shape[1], image.shape[0]), PIXELS)
         affine = whole if part is None else square_part(*part, PIXELS)
         picture = warp(image, affine, PIXELS).astype(np.float32) / 255
-        interpreter.set_tensor(self._input, picture[None])
-        interpreter.invoke()
-        logits = interpreter.get_tensor(self._outputs[_SCORES])[0, :, 0].astype(np.float64)
-        boxes = interpreter.get_tensor(self._outputs[_BOXES])[0].astype(np.float64)
+        told = self._network.run(picture, [self._outputs[_SCORES], self._outputs[_BOXES]])
+        logits, boxes = told[0][0, :, 0].astype(np.float64), told[1][0].astype(np.float64)
         score = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
         rows = np.argsort(-score, kind="stable")[:_BEST]
         rows = rows[score[rows] >= LEAST_SCORE]

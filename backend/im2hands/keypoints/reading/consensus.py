@@ -12,7 +12,8 @@ from im2hands.keypoints.hand_geometry import CHIRALITY_WEIGHT, chirality, log_od
 from im2hands.keypoints.hypothesis import HandDetection, with_side
 
 from .crops import crops_around
-from .network import LandmarkNetwork, Part
+from .network import LandmarkNetwork
+from .readings import Part
 
 # Per crop: turn (radians), size factor, shift in x and y (crop sizes). Each crop is read as it is and mirrored.
 _VARIATIONS = np.array(
@@ -128,20 +129,16 @@ def read_repeatedly(
     crops[..., :2] += variations[:, 2:] * crops[..., 2:3]
     crops[..., 2] *= variations[:, 1]
     crops[..., 3] += variations[:, 0]
-    last = image.shape[1] - 1
-    mirrored_crops = crops.reshape(-1, 4) * (-1, 1, 1, -1) + (last, 0, 0, 0)
-    parts = [Part(image, crops.reshape(-1, 4), side), Part(image[:, ::-1], mirrored_crops, -side)]
-    straight, mirrored = network.read_parts(parts, cancelled=cancelled)
+    parts = [Part(crops.reshape(-1, 4), side, mirrored) for mirrored in (False, True)]
+    read = network.read_parts(image, parts, cancelled=cancelled)
     grid = (len(base), len(variations))
-    back = mirrored.pixels * (-1, 1) + (last, 0)
-    keypoints = np.concatenate([part.reshape(*grid, KEYPOINT_COUNT, 2) for part in (straight.pixels, back)], axis=1)
-    shapes = np.concatenate(
-        [part.reshape(*grid, KEYPOINT_COUNT, 3) for part in (straight.shape, mirrored.shape * (-1, 1, 1))], axis=1
-    )
-    presence = np.concatenate([straight.presence.reshape(grid), mirrored.presence.reshape(grid)], axis=1)
-    right = np.concatenate([straight.right.reshape(grid), 1 - mirrored.right.reshape(grid)], axis=1)
-    errors = np.concatenate([part.spread.reshape(*grid, KEYPOINT_COUNT) for part in (straight, mirrored)], axis=1)
-    return [_combine(*parts) for parts in zip(presence, right, keypoints, shapes, errors, strict=True)]
+
+    def of_each_hand(name: str) -> np.ndarray:
+        values = [getattr(part, name) for part in read]
+        return np.concatenate([value.reshape(*grid, *value.shape[1:]) for value in values], axis=1)
+
+    told = [of_each_hand(name) for name in ("presence", "right", "pixels", "shape", "spread")]
+    return [_combine(*hand) for hand in zip(*told, strict=True)]
 
 
 def _combine(

@@ -126,6 +126,24 @@ def to_crop(pixels: np.ndarray, crop: np.ndarray) -> np.ndarray:
     return (pixels - crop[:2]) @ turn_matrix(crop[3]) * (CROP_PIXELS / crop[2]) + CROP_PIXELS / 2
 
 
+def from_crop(pixels: np.ndarray, crop: np.ndarray) -> np.ndarray:
+    """Map coordinates of a crop to pixels of the frame: the inverse of ``to_crop``.
+
+    Parameters
+    ----------
+    pixels : (..., 2) float64
+        Pixels of the crop.
+    crop : (4,) float64
+        The crop as in ``LandmarkNetwork.read``.
+
+    Returns
+    -------
+    (..., 2) float64
+        Pixels of the frame.
+    """
+    return (pixels - CROP_PIXELS / 2) * (crop[2] / CROP_PIXELS) @ turn_matrix(crop[3]).T + crop[:2]
+
+
 def turn_matrix(angle: np.ndarray) -> np.ndarray:
     """Return rotations of the picture plane (x right, y down).
 

@@ -14,7 +14,8 @@ from im2hands.keypoints.hypothesis import NOT_READ, UNREAD, Hypothesis, PhotoRea
 
 from .consensus import Consensus, read_repeatedly
 from .crops import crops_around
-from .network import LandmarkNetwork, Part, Readings
+from .network import LandmarkNetwork
+from .readings import Part, Readings
 
 # Least presence of a reading to be kept.
 _KEEP_PRESENCE = 0.2
@@ -219,7 +220,7 @@ def _sided(
         return [(UNREAD, UNREAD)] * len(pixels)
     crops, palms = crops_around(pixels), palm_length(pixels)
     sided = []
-    for read in network.read_parts([Part(image, crops, side) for side in (-1, 1)], cancelled=cancelled):
+    for read in network.read_parts(image, [Part(crops, side) for side in (-1, 1)], cancelled=cancelled):
         gaps = np.linalg.norm(read.pixels - pixels, axis=-1).mean(axis=1) / palms
         numbers = zip(read.presence, gaps, read.spread.mean(axis=1), strict=True)
         sided.append([SidedReading(*(float(number) for number in row)) for row in numbers])

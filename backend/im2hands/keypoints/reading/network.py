@@ -1,4 +1,4 @@
-"""Reads the keypoints of one hand in a crop, on all CPU cores, with MediaPipe's hand landmark network or ours.
+"""Reads the keypoints of one hand in a crop, with MediaPipe's hand landmark network or ours.
 
 Our reading network has the architecture of MediaPipe's and was trained further from its weights on hands that are
 partly hidden by other hands.
@@ -6,101 +6,41 @@ partly hidden by other hands.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from im2hands.core.devices import granted_cores
-from im2hands.core.errors import Cancelled, SetupError
+from im2hands.core.errors import Cancelled
 from im2hands.core.hands import KEYPOINT_COUNT
-from im2hands.core.native_log import quiet_start
 from im2hands.keypoints.hypothesis import READ, READING
 from im2hands.weights.mediapipe_bundle import read_bundle
 
-from .crops import CROP_PIXELS, contiguous, pyramid, turn_matrix, warp_crop
+from .crops import contiguous, pyramid, warp_crop
+from .litert import Interpreters
+from .readings import Part, Readings, readings_of
 
 if TYPE_CHECKING:
-    from im2hands.networks.reading_network import ReadingNetwork
+    import torch
 
-_LOG_SPREAD = (-4.5, 1.0)  # networks.reading_network.LOG_SPREAD, repeated because that module imports torch
+    from im2hands.networks.reading_network import ReadingNetwork, SkinHead
+
+    from .device_crops import DeviceCrops
+
 _OUTPUTS = ("Identity_1", "Identity_2", "Identity", "Identity_3")  # presence, right, landmarks, world
-
-
-@dataclass(frozen=True)
-class Readings:
-    """Network outputs for N crops.
-
-    Parameters
-    ----------
-    presence : (N,) float64
-        Probability that the crop shows a hand, in [0, 1].
-    right : (N,) float64
-        Probability that it is the person's right hand (picture not mirrored), in [0, 1].
-    pixels : (N, 21, 2) float64
-        Keypoints in pixels of the frame.
-    shape : (N, 21, 3) float64
-        Keypoints in metres, axes parallel to the camera frame.
-    spread : (N, 21) float64
-        Predicted mean error of a coordinate of ``pixels``, palm lengths. 0 for MediaPipe's network, which predicts
-        none.
-    """
-
-    presence: np.ndarray
-    right: np.ndarray
-    pixels: np.ndarray
-    shape: np.ndarray
-    spread: np.ndarray
-
-    def __len__(self) -> int:
-        """Return the number of crops."""
-        return len(self.presence)
-
-    def take(self, rows: np.ndarray) -> Readings:
-        """Return some of the readings.
-
-        Parameters
-        ----------
-        rows : (K,) int or (N,) bool
-            Row numbers, or a mask.
-
-        Returns
-        -------
-        Readings
-            The selected rows.
-        """
-        return Readings(*(value[rows] for value in vars(self).values()))
-
-
-@dataclass(frozen=True)
-class Part:
-    """Crops of one picture.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-        RGB picture.
-    crops : (N, 4) float64
-        Crops as in ``LandmarkNetwork.read``.
-    side : int
-        Side of the hands to read, as in ``LandmarkNetwork.read``.
-    """
-
-    image: np.ndarray
-    crops: np.ndarray
-    side: int = 0
 
 
 class LandmarkNetwork:
     """Reads 21 keypoints, presence and side in square crops.
 
-    It keeps one single-threaded interpreter per granted core. On CPUs the network gains nothing from a batch axis
-    (measured: 2.0 ms per crop on two cores either way), and without one any number of crops runs without a new
-    allocation.
+    On the processor it keeps one single-threaded interpreter per granted core. There the network gains nothing from a
+    batch axis (measured: 2.0 ms per crop on two cores either way), and without one any number of crops runs without a
+    new allocation. On another device ``DeviceCrops`` reads many crops at once.
 
     Parameters
     ----------
@@ -110,6 +50,8 @@ class LandmarkNetwork:
         Number of interpreters. None for one per granted core.
     reading : ReadingNetwork or None
         The reading network, which replaces MediaPipe's network. None to run MediaPipe's.
+    device : torch.device or None
+        Where the network runs. None for the processor.
 
     Raises
     ------
@@ -118,26 +60,32 @@ class LandmarkNetwork:
     """
 
     def __init__(
-        self, bundle: Path | None = None, workers: int | None = None, reading: ReadingNetwork | None = None
-    ) -> None:
+        self, bundle: Path | None = None, workers: int | None = None, reading: ReadingNetwork | None = None,
+        device: torch.device | None = None,
+    ) -> None:  # fmt: skip
         model = read_bundle(bundle).landmark_network
         self._workers = workers or granted_cores()
         self._reading, self._mediapipe = reading, model
+        self._plain: LandmarkNetwork | None = None
+        self._seeing: Interpreters | None = None
+        self._making = threading.Lock()
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="hand-crops")
+        self._on_device = _on_device(reading, device)
+        if self._on_device is not None:
+            return
         if reading is not None:
             from im2hands.weights.mediapipe_landmarks import as_tflite
 
             model = as_tflite(reading)
-        self._plain: LandmarkNetwork | None = None
-        self._seeing: list[Any] = []
-        self._by_side = {0: _interpreters(model, self._workers)}
-        first = self._by_side[0][0]
-        self._input = first.get_input_details()[0]["index"]
-        outputs = {detail["name"]: detail["index"] for detail in first.get_output_details()}
+        self._file = model
+        self._by_side = {0: Interpreters(model, self._workers)}
+        outputs = {detail["name"]: detail["index"] for detail in self._by_side[0].outputs}
         self._outputs = [outputs[name] for name in _OUTPUTS]
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="hand-crops")
 
     @classmethod
-    def bundled(cls, workers: int | None = None, beside: Path | None = None) -> LandmarkNetwork:
+    def bundled(
+        cls, workers: int | None = None, beside: Path | None = None, device: torch.device | None = None
+    ) -> LandmarkNetwork:
         """Load the reading network if it is installed, else MediaPipe's.
 
         The reading network's weights beside ``beside`` take precedence over those that ship.
@@ -148,6 +96,8 @@ class LandmarkNetwork:
             Number of interpreters. None for one per granted core.
         beside : Path or None
             A weights file of another network, for example of the two-hand network.
+        device : torch.device or None
+            Where the network runs. None for the processor.
 
         Returns
         -------
@@ -157,7 +107,7 @@ class LandmarkNetwork:
         from im2hands.weights.keypoint_networks import READING
 
         path = READING.beside(beside)
-        return cls(workers=workers, reading=READING.load(path) if path.is_file() else None)
+        return cls(workers=workers, reading=READING.load(path, device) if path.is_file() else None, device=device)
 
     def mediapipe(self) -> LandmarkNetwork:
         """Return MediaPipe's network on the same threads.
@@ -168,8 +118,11 @@ class LandmarkNetwork:
             return self
         if self._plain is None:
             self._plain = copy(self)
-            self._plain._reading, self._plain._seeing = None, []
-            self._plain._by_side = {0: _interpreters(self._mediapipe, self._workers)}
+            self._plain._reading, self._plain._seeing = None, None
+            if self._on_device is not None:
+                self._plain._on_device = _on_device(None, self._on_device.device)
+            else:
+                self._plain._by_side = {0: Interpreters(self._mediapipe, self._workers)}
         return self._plain
 
     @property
@@ -181,6 +134,11 @@ class LandmarkNetwork:
     def takes_sides(self) -> bool:
         """Whether ``read`` can be restricted to left or right hands."""
         return self._reading is not None
+
+    @property
+    def skin_head(self) -> SkinHead | None:
+        """The head for points on the skin, see ``skin.read_skin``. None if the network was not taught them."""
+        return self._reading.skin if self._reading is not None else None
 
     def read(
         self,
@@ -217,21 +175,26 @@ class LandmarkNetwork:
         Cancelled
             If ``cancelled`` returned True.
         """
-        return self.read_parts([Part(image, crops, side)], done=done, cancelled=cancelled)[0]
+        return self.read_parts(image, [Part(crops, side)], done=done, cancelled=cancelled)[0]
 
     def read_parts(
         self,
+        image: np.ndarray,
         parts: Sequence[Part],
         *,
         done: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[Readings]:
-        """Run the network on crops of several pictures, or for several sides, at once: few crops fill all cores.
+        """Run the network on crops of a picture, in several ways at once: few crops fill all cores.
+
+        A crop of several parts is cut out once.
 
         Parameters
         ----------
+        image : (H, W, 3) uint8
+            RGB picture.
         parts : Sequence[Part]
-            The pictures and their crops.
+            The crops.
         done : callable or None
             Called now and then with the number of crops finished so far, of all parts together.
         cancelled : callable or None
@@ -249,24 +212,31 @@ class LandmarkNetwork:
         """
         crops = [np.asarray(part.crops, dtype=np.float64).reshape(-1, 4) for part in parts]
         raw = [np.empty((len(some), 2 + 6 * KEYPOINT_COUNT), dtype=np.float32) for some in crops]
-        levels = [
-            pyramid(contiguous(part.image), float(some[:, 2].max(initial=1.0)))
-            for part, some in zip(parts, crops, strict=True)
-        ]
-        interpreters = [self._looking_for(part.side) for part in parts]
+        largest = max((float(some[:, 2].max(initial=1.0)) for some in crops), default=1.0)
+        levels = pyramid(contiguous(image), largest)
+        if self._on_device is not None:
+            self._on_device.read(parts, crops, levels, raw, self._pool, done, cancelled)
+        else:
+            own = [self._looking_for(part.told) for part in parts]
+            alike: dict[bytes, list[tuple[int, int]]] = {}
+            for part, some in enumerate(crops):
+                for row, crop in enumerate(some):
+                    alike.setdefault(crop.tobytes(), []).append((part, row))
 
-        def run(worker: int, which: tuple[int, int]) -> None:
-            part, row = which
-            interpreter = interpreters[part][worker]
-            self._give(interpreter, warp_crop(levels[part], crops[part][row]))
-            raw[part][row] = np.concatenate([interpreter.get_tensor(index).ravel() for index in self._outputs])
+            def run(rows: Sequence[tuple[int, int]]) -> None:
+                part, row = rows[0]
+                picture = warp_crop(levels, crops[part][row])
+                for part, row in rows:
+                    raw[part][row] = _told(own[part], parts[part].seen(picture), self._outputs)
 
-        rows = [(part, row) for part, some in enumerate(crops) for row in range(len(some))]
-        self._on_all_cores(run, rows, done, cancelled)
-        return [_readings(told, some, self._reading is not None) for told, some in zip(raw, crops, strict=True)]
+            self._on_all_cores(run, list(alike.values()), done, cancelled)
+        given = zip(raw, crops, parts, strict=True)
+        return [readings_of(told, some, self._reading is not None, part.mirrored) for told, some, part in given]
 
     def features(self, pictures: np.ndarray) -> np.ndarray:
         """Compute the vectors from which the network reads crops of right hands.
+
+        Unlike the readings they are computed on the calling thread, and several threads may ask for them at a time.
 
         Parameters
         ----------
@@ -278,97 +248,72 @@ class LandmarkNetwork:
         (N, 1152) float32
             The vectors; ``networks.reading_network.ReadingNetwork.see`` computes the same.
         """
-        if not self._seeing:
-            from im2hands.weights.mediapipe_landmarks import as_tflite, showing_features
+        if self._on_device is not None:
+            return self._on_device.features(pictures)
+        with self._making:
+            if self._seeing is None:
+                from im2hands.weights.mediapipe_landmarks import showing_features
 
-            model = self._mediapipe if self._reading is None else as_tflite(self._reading, 1)
-            self._seeing += _interpreters(showing_features(model), self._workers)
-        named = {detail["name"]: detail["index"] for detail in self._seeing[0].get_output_details()}
-        (output,) = (index for name, index in named.items() if name not in _OUTPUTS)
-        found: list[np.ndarray] = [np.empty(0)] * len(pictures)
+                self._seeing = Interpreters(showing_features(self._file_for(1)), self._workers)
+        (output,) = (detail["index"] for detail in self._seeing.outputs if detail["name"] not in _OUTPUTS)
+        return np.stack([_told(self._seeing, picture, [output]) for picture in pictures])
 
-        def run(worker: int, row: int) -> None:
-            self._give(self._seeing[worker], pictures[row])
-            found[row] = self._seeing[worker].get_tensor(output).ravel()
-
-        self._on_all_cores(run, range(len(pictures)))
-        return np.stack(found)
-
-    def _looking_for(self, side: int) -> list[Any]:
+    def _looking_for(self, side: int) -> Interpreters:
         """Return the interpreters for a side (1 right, -1 left, 0 any)."""
         if self._reading is None:
             return self._by_side[0]
         if side not in self._by_side:
-            from im2hands.weights.mediapipe_landmarks import as_tflite
-
-            self._by_side[side] = _interpreters(as_tflite(self._reading, side), self._workers)
+            self._by_side[side] = Interpreters(self._file_for(side), self._workers)
         return self._by_side[side]
 
-    def _give(self, interpreter: Any, picture: np.ndarray) -> None:
-        """Run an interpreter on a crop."""
-        interpreter.set_tensor(self._input, (picture.astype(np.float32) / 255.0)[None])
-        interpreter.invoke()
+    def _file_for(self, side: int) -> bytes:
+        """Return the TFLite file for a side."""
+        if self._reading is None:
+            return self._mediapipe
+        from im2hands.weights.mediapipe_landmarks import reading_side
+
+        return reading_side(self._file, self._reading, side)
 
     def _on_all_cores(
         self,
-        run: Callable[[int, Any], None],
-        rows: Sequence[Any],
-        done: Callable[[int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        run: Callable[[Sequence[Any]], None],
+        groups: Sequence[Sequence[Any]],
+        done: Callable[[int], None] | None,
+        cancelled: Callable[[], bool] | None,
     ) -> None:
-        """Call ``run`` with the number of a worker and each of the rows; see ``read_parts``."""
+        """Call ``run`` with each of the groups of crops; see ``read_parts``."""
 
-        def work(worker: int, some: Sequence[Any]) -> None:
-            for row in some:
-                run(worker, row)
+        def work(some: Sequence[Sequence[Any]]) -> None:
+            for group in some:
+                run(group)
 
-        step = self._workers * 16
-        for first in range(0, len(rows), step):
+        step, finished = self._workers * 8, 0
+        for first in range(0, len(groups), step):
             if cancelled is not None and cancelled():
                 raise Cancelled("The search for hands was stopped.")
-            batch = rows[first : first + step]
+            batch = groups[first : first + step]
             workers = min(self._workers, len(batch))
-            jobs = [self._pool.submit(work, w, batch[w :: self._workers]) for w in range(workers)]
+            jobs = [self._pool.submit(work, batch[w :: self._workers]) for w in range(workers)]
             for job in jobs:
                 job.result()
+            finished += sum(len(group) for group in batch)
             if done is not None:
-                done(first + len(batch))
+                done(finished)
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
 
 
-def _interpreters(model: bytes, count: int) -> list[Any]:
-    """Make interpreters of a TFLite model, one thread each, ready to run."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise SetupError(
-            f"ai-edge-litert cannot be loaded: {error}.", "Install the backend's requirements again."
-        ) from error
-    try:
-        made = [Interpreter(model_content=model, num_threads=1) for _ in range(count)]
-        with quiet_start():
-            for interpreter in made:
-                interpreter.allocate_tensors()
-    except (RuntimeError, ValueError) as error:
-        raise SetupError(f"The hand landmark network cannot be started: {error}.", "Install im2hands again.") from error
-    return made
+def _on_device(reading: ReadingNetwork | None, device: torch.device | None) -> DeviceCrops | None:
+    """The networks for another device than the processor, MediaPipe's without ``reading``."""
+    if device is None or device.type == "cpu":
+        return None
+    from .device_crops import DeviceCrops
+
+    return DeviceCrops.mediapipe(device) if reading is None else DeviceCrops(reading, device)
 
 
-def _readings(raw: np.ndarray, crops: np.ndarray, spreads: bool) -> Readings:
-    """Convert network outputs (N, 128) from crop coordinates to pixels of the frame.
-
-    ``spreads``: the keypoints' third coordinates are logarithms of spreads (reading network) instead of depths
-    (MediaPipe).
-    """
-    raw = raw.astype(np.float64)
-    landmarks = raw[:, 2 : 2 + 3 * KEYPOINT_COUNT].reshape(-1, KEYPOINT_COUNT, 3)
-    world = raw[:, 2 + 3 * KEYPOINT_COUNT :].reshape(-1, KEYPOINT_COUNT, 3)
-    rotation = turn_matrix(crops[:, 3])
-    flat = (landmarks[..., :2] / CROP_PIXELS - 0.5) * crops[:, None, 2:3]
-    pixels = flat @ rotation.transpose(0, 2, 1) + crops[:, None, :2]
-    shape = np.concatenate([world[..., :2] @ rotation.transpose(0, 2, 1), world[..., 2:]], axis=-1)
-    told = np.exp(np.clip(landmarks[..., 2], *_LOG_SPREAD)) if spreads else np.zeros(landmarks.shape[:2])
-    return Readings(raw[:, 0], raw[:, 1], pixels, shape, told)
+def _told(network: Interpreters, picture: np.ndarray, outputs: Sequence[int]) -> np.ndarray:
+    """Run a network on a crop and return its outputs one after the other."""
+    return np.concatenate([value.ravel() for value in network.run(picture.astype(np.float32) / 255.0, outputs)])

@@ -16,7 +16,11 @@ from im2hands.media.source import Entry, Frame, Source
 from .clip_figures import Hands
 
 PHASES = ("decode", "look, followed", "look, whole", "choose", "look again", "finish")
-"""Names of the phases, in order. "look, followed": only the places of the hands in the frame before were read."""
+"""Names of the phases, in order.
+
+"look, followed": only the places of the hands in the frame before were read. "finish": several frames at a time, which
+are decoded meanwhile.
+"""
 
 
 @dataclass
@@ -112,11 +116,16 @@ def find_in_clip(
         chosen, prior = finder.choose(looks), finder.prior(looks)
     _add(run, "choose", len(looks), spent)
     run.found = [[] for _ in run.entries]
-    for entry, frame in _frames(run, source, run.entries):
-        row = rows[entry.index]
-        with _timed() as spent:
-            run.found[row] = finder.finish(frame, looks[row], chosen[row], prior)
-        _add(run, "finish", 1, spent)
+    with _timed() as spent, finder.workers() as workers:
+        given = ((rows[entry.index], frame) for entry, frame in _frames(ClipRun(), source, run.entries))
+
+        def finish(each: tuple[int, Frame]) -> list[HandDetection]:
+            row, frame = each
+            return finder.finish(frame, looks[row], chosen[row], prior)
+
+        for (row, _), made in workers.ahead(finish, given):
+            run.found[row] = made.result()
+    _add(run, "finish", len(looks), spent)
     return run
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from im2hands.animation.template.cuts import cut_triangles
-from im2hands.animation.template.surface_target import SurfaceTarget
+from im2hands.geometry.surface_target import SurfaceTarget
 
 
 def distances(vertices: np.ndarray, target: SurfaceTarget) -> tuple[float, float]:

@@ -20,8 +20,8 @@ from im2hands.core.hands import SIDES, Side
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.keypoint_refinement import KeypointRefinement
 from im2hands.networks.part_decoder import IMAGE_FEATURES, PartDecoder
-from im2hands.networks.refined_hands import IMAGE_CHANNELS
 from im2hands.networks.refined_occupancy import RefinedOccupancy
+from im2hands.networks.two_hand_picture import IMAGE_CHANNELS
 from im2hands.weights.folder import BUNDLED
 from im2hands.weights.importer import FORMAT
 from im2hands.weights.part_occupancy import load_part_occupancy

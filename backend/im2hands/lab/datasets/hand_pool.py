@@ -9,8 +9,7 @@ import torch
 
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES
-from im2hands.geometry.bones import bones_from_keypoints
-from im2hands.geometry.hand_shape import WIDTH_COUNT
+from im2hands.geometry.bones import THICKNESS_COUNT, bones_from_keypoints
 
 from .part_occupancy import HandPoints
 from .scenes import SceneSet
@@ -37,7 +36,7 @@ def pool_of_set(
     Returns
     -------
     HandPoints
-        The hands, left ones mirrored, as ``part_occupancy.make_points`` returns them. Their widths are not known.
+        The hands, left ones mirrored, as ``part_occupancy.make_points`` returns them. Their thicknesses are not known.
 
     Raises
     ------
@@ -68,5 +67,5 @@ def pool_of_set(
     arrays = {name: torch.from_numpy(np.stack(values)) for name, values in found.items()}
     return HandPoints(
         arrays["points"].float(), arrays["distance"].float(), arrays["part"].to(torch.int8), arrays["keypoints"],
-        torch.full((len(arrays["keypoints"]), WIDTH_COUNT), torch.nan, dtype=torch.float64),
+        torch.full((len(arrays["keypoints"]), THICKNESS_COUNT), torch.nan, dtype=torch.float64),
     )  # fmt: skip

@@ -1,9 +1,11 @@
-"""What a reconstruction sees of a hand: noisy keypoints, other joint definitions, few widths or none."""
+"""What a reconstruction sees of a hand: noisy keypoints, other joint definitions, its thickness or not."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from im2hands.geometry.bones import BONE_COUNT, even_thickness
 
 from .part_occupancy import FIRST_BONES
 
@@ -12,14 +14,14 @@ _ALONG_BONE = 0.06  # of joints along their bone, share of the bone's length
 _ALONG_TIP = 0.08  # of fingertips along their bone, share of the bone's length
 _ACROSS = 0.02  # of all keypoints in each coordinate, share of the palm length
 
+_THICKNESS_ERROR = 0.03  # standard deviation of the error of a known thickness as a whole, natural logarithm
 
-_WIDTH_ERROR = 0.05  # largest standard deviation of errors of known widths, share
-
-# Joints of another skeleton, standard deviations.
-_DEPTH, _DEPTH_EACH = 0.04, 0.015  # of all joints, and of each level, towards the back of the hand, share of the palm
-_SIDE = 0.015  # sideways, share of the palm length
-_ALONG, _ALONG_EACH = 0.10, 0.04  # of each level, and of each joint, along its bone, share of the bone's length
-_ROOT, _WRIST = 0.06, 0.08  # of the root of the thumb in each direction, and of the wrist along the palm, share of it
+# Joints of another skeleton, standard deviations unless a range is stated.
+_DEPTH, _DEPTH_EACH = 0.05, 0.02  # of all joints, and of each level, towards the back of the hand, share of the palm
+_SIDE = 0.02  # sideways, share of the palm length
+_ALONG, _ALONG_EACH = 0.12, 0.05  # of each level, and of each joint, along its bone, share of the bone's length
+_TIP = (-0.5, 0.15)  # range of the tips along their bones, share of the bone's length
+_ROOT, _WRIST = 0.08, 0.08  # of the root of the thumb in each direction, and of the wrist along the palm, share of it
 
 
 def other_skeletons(keypoints: Tensor, transforms: Tensor, generator: torch.Generator, share: float) -> Tensor:
@@ -55,6 +57,9 @@ def other_skeletons(keypoints: Tensor, transforms: Tensor, generator: torch.Gene
     side, along = _SIDE * normal(count, 5, 4), _ALONG_EACH * normal(count, 5, 4)
     along[:, 1:] += _ALONG * normal(count, 1, 4)
     along[:, 0] += _ALONG * normal(count, 4)  # the thumb has joints of its own
+    low, high = _TIP
+    along[:, :, 3] *= 0.5
+    along[:, :, 3] += low + (high - low) * torch.rand(count, 1, generator=generator, dtype=torch.float64)
     moved = keypoints.clone()
     for finger, first in enumerate(FIRST_BONES):
         for level in range(4):
@@ -122,34 +127,30 @@ def jitter_keypoints(keypoints: Tensor, generator: torch.Generator, noise: float
     return moved + sigma * normal(count, 21, 3)
 
 
-def forget_widths(widths: Tensor, generator: torch.Generator) -> Tensor:
-    """Keep of the widths of hands what a reconstruction may know of them.
+def forget_thickness(thickness: Tensor, generator: torch.Generator) -> Tensor:
+    """Keep of the thicknesses of hands what a reconstruction may know of them.
 
-    Four in ten hands keep none, three all as they are; the others have errors of up to 5 % and keep all, or the palm's
-    and that of all fingers together, or each by chance.
+    Four in ten hands keep nothing, three keep all; two keep only how thick they are as a whole, with an error, and one
+    keeps each with a chance of one half.
 
     Parameters
     ----------
-    widths : (B, 8) float64
-        Widths of B hands.
+    thickness : (B, 17) float64
+        Natural logarithms of factors on the usual thickness; NaN where not known.
     generator : torch.Generator
         CPU generator. The same state gives the same result.
 
     Returns
     -------
-    (B, 8) float64
-        The widths, NaN where they are not known.
+    (B, 17) float64
+        The same, 0 where nothing is known.
     """
-    count = len(widths)
-
-    def uniform(*size: int) -> Tensor:
-        return torch.rand(*size, generator=generator, dtype=torch.float64)
-
-    kind = uniform(count, 1)
-    error = _WIDTH_ERROR * uniform(count, 1) * (kind > 0.7)
-    normal = torch.randn(widths.shape, generator=generator, dtype=torch.float64).clamp(-2.5, 2.5)
-    found = widths * torch.exp(error * normal)
-    keep = uniform(*widths.shape) < 0.5
-    keep = torch.where(kind < 0.9, torch.arange(widths.shape[1]) < 3, keep)
-    keep = torch.where(kind < 0.8, True, keep) & (kind >= 0.4)
-    return torch.where(keep, found, torch.nan)
+    count = len(thickness)
+    known = thickness.nan_to_num(0.0)
+    kind = torch.rand(count, 1, generator=generator, dtype=torch.float64)
+    error = _THICKNESS_ERROR * torch.randn(count, 1, generator=generator, dtype=torch.float64).clamp(-2.5, 2.5)
+    whole = known[:, :BONE_COUNT].mean(1, keepdim=True) + error
+    alike = even_thickness(whole[:, 0].exp()).log()
+    some = torch.rand(thickness.shape, generator=generator, dtype=torch.float64) < 0.5
+    kept = torch.where(kind < 0.7, known, torch.where(kind < 0.9, alike, known * some))
+    return torch.where(kind < 0.4, 0.0, kept)

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from im2hands.core.errors import SetupError
-from im2hands.geometry.bones import bones_from_keypoints
+from im2hands.geometry.bones import THICKNESS_COUNT, bones_from_keypoints
 from im2hands.geometry.hand_model import FINGER_BONES, HandModel, HandShape
-from im2hands.geometry.hand_shape import WIDTH_COUNT, measure_widths
 from im2hands.lab.synthesis.poses import ShapeSpread, mean_shape, random_rotations, random_shape
+
+from .hand_thickness import measure_thickness
 
 STUMP = 0.02
 """Length of forearm kept behind the wrist, metres. The cut is perpendicular to the line from the wrist to the middle
@@ -53,15 +54,15 @@ class HandPoints:
         Bone (0 to 15) of the nearest surface.
     keypoints : (H, 21, 3) float64
         Exact keypoints, same frame, metres.
-    widths : (H, 8) float64
-        Their widths (``geometry.hand_shape``), NaN where not known.
+    thickness : (H, 17) float64
+        Their thicknesses in metres, see ``hand_thickness``; NaN where not known.
     """
 
     points: Tensor
     distance: Tensor
     part: Tensor
     keypoints: Tensor
-    widths: Tensor
+    thickness: Tensor
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,14 @@ class PosedHands:
         Exact keypoints, metres.
     faces : (F, 3) int64
         Faces of the closed mesh, oriented outward.
-    widths : (H, 8) float64
-        Their widths; see ``geometry.hand_shape``.
+    thickness : (H, 17) float64
+        Their thicknesses in metres; see ``hand_thickness``.
     """
 
     vertices: Tensor
     keypoints: Tensor
     faces: np.ndarray
-    widths: Tensor
+    thickness: Tensor
 
 
 def posed_hands(
@@ -119,9 +120,10 @@ def posed_hands(
     if other_proportions:
         vertices, heads = _stretched(model, vertices, heads, generator)
     faces = model.faces.numpy()
-    widths = measure_widths(*_canonical(*model.pose(vertices, heads, _no_turn(count))), faces, vertex_parts(model))
+    straight = _canonical(*model.pose(vertices, heads, _no_turn(count)))
+    thickness = measure_thickness(*straight, faces, vertex_parts(model))
     posed = _canonical(*model.pose(vertices, heads, random_rotations(model, heads, generator)))
-    return PosedHands(*posed, faces, widths)
+    return PosedHands(*posed, faces, thickness)
 
 
 def _canonical(vertices: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,7 +157,7 @@ def vertex_parts(model: HandModel) -> np.ndarray:
     for finger, bones in enumerate(FINGER_BONES):
         for level, bone in enumerate(bones):
             table[bone] = FIRST_BONES[finger] + level
-    return np.append(table[model.main_bones], np.int8(0))
+    return np.append(table[model._weights.argmax(dim=1).numpy()], np.int8(0))
 
 
 def signed_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -328,13 +330,13 @@ def make_points(
     distance = torch.empty(count, points, dtype=torch.float32)
     part = torch.empty(count, points, dtype=torch.int8)
     keypoints = torch.empty(count, 21, 3, dtype=torch.float64)
-    widths = torch.empty(count, WIDTH_COUNT, dtype=torch.float64)
+    thickness = torch.empty(count, THICKNESS_COUNT, dtype=torch.float64)
     for start in range(0, count, _CHUNK):
         size = min(_CHUNK, count - start)
         beyond = (start // _CHUNK + 1) * wide % 1 < wide  # evenly spread over the chunks
         spread = WIDE if beyond else None
         hands = posed_hands(size, seed + start, model=model, spread=spread, other_proportions=beyond)
-        keypoints[start : start + size], widths[start : start + size] = hands.keypoints, hands.widths
+        keypoints[start : start + size], thickness[start : start + size] = hands.keypoints, hands.thickness
         for k in range(size):
             rng = np.random.default_rng((seed, start + k))
             vertices = np.ascontiguousarray(hands.vertices[k].numpy())
@@ -345,7 +347,7 @@ def make_points(
             part[start + k] = torch.from_numpy(face_parts[face])
         if progress:
             progress(start + size, count)
-    return HandPoints(xyz, distance, part, keypoints, widths)
+    return HandPoints(xyz, distance, part, keypoints, thickness)
 
 
 def cut_distance(distance: Tensor, canonical_x: Tensor, stump: float = STUMP) -> Tensor:

@@ -98,7 +98,7 @@ class Scene:
         InputError
             The picture is damaged.
         """
-        return cv2.cvtColor(_decode(self.picture, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        return decode_picture(self.picture)
 
     def label_image(self) -> np.ndarray:
         """Decode the label image, (H, W) uint8.
@@ -121,6 +121,11 @@ def encode_picture(image: np.ndarray, quality: int = 92) -> bytes:
     done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
     return data.tobytes()
+
+
+def decode_picture(data: bytes) -> np.ndarray:
+    """Decode what ``encode_picture`` wrote, (H, W, 3) uint8 RGB; InputError for a damaged file."""
+    return cv2.cvtColor(_decode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def encode_labels(labels: np.ndarray) -> bytes:

@@ -11,8 +11,8 @@ from im2hands.core.errors import WeightsError
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.surfaces.from_keypoints import Reconstructor
 from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_reconstructor, stage_network
-from im2hands.weights.compact import ALIGNED_OCCUPANCY, IMAGE_ENCODER
-from im2hands.weights.folder import require_weights, weights_folder
+from im2hands.weights.compact import ALIGNED_OCCUPANCY
+from im2hands.weights.folder import IMAGE_ENCODER, require_weights, weights_folder
 from im2hands.weights.layouts import HALO_BASELINE
 from im2hands.weights.part_occupancy import FILE as PART_OCCUPANCY_FILE
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy

@@ -12,8 +12,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,12 @@ from im2hands.geometry.bones import QUERY_SCALE, bones_from_keypoints
 from im2hands.lab.datasets.part_occupancy import STUMP, PosedHands, posed_hands, signed_distance
 from im2hands.lab.synthesis.poses import ShapeSpread
 from im2hands.networks.part_decoder import PartDecoder
+from im2hands.networks.shape_encoder import skeleton_of
 from im2hands.surfaces.dense_lattice import Surface, extract_surfaces
 from im2hands.surfaces.occupancy_field import PartField
 from im2hands.weights.folder import require_weights
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy
+
 
 HELD_OUT_SEED = 777_000_000
 """Seed of the held-out hands; outside the range that training uses."""
@@ -83,25 +85,22 @@ class Row:
     seconds: float
 
 
-CONDITIONS = ("exact", "MPJPE 4 mm", "noise 4 mm", "mean shape")
-"""The main conditions, which are names of rows."""
-
-TARGETS: dict[str, dict[str, dict[str, float]]] = {
-    "unknown": {
-        "exact": {"iou": 0.90, "chamfer_mm": 1.0},
-        "noise 4 mm": {"iou": 0.80},
-        "mean shape": {"iou": 0.96},
-    },
-    "given": {"exact": {"iou": 0.94, "chamfer_mm": 0.8}},
+TARGETS = {
+    "exact": {"iou": 0.90, "chamfer_mm": 1.0},
+    "noise 4 mm": {"iou": 0.80},
+    "mean shape": {"iou": 0.96},
+    "thickness given": {"iou": 0.94, "chamfer_mm": 0.8},
 }
-"""Targets by ``--shape`` and row name: least IoU, and largest Chamfer distance in millimetres."""
+"""Targets by row name: least IoU, and largest Chamfer distance in millimetres."""
 
 
 def evaluate(
-    decoder: PartDecoder, reach: BoneReach | None, *, hands: int = 40, voxel: float = 0.0017, given: bool = False,
-    only: Sequence[str] = CONDITIONS, progress: Callable[[str, int, int], None] = lambda *_: None,
+    decoder: PartDecoder, reach: BoneReach | None, *, hands: int = 40, voxel: float = 0.0017,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[Row]:  # fmt: skip
-    """Measure the four main conditions: exact keypoints, two levels of keypoint noise, and the mean hand shape.
+    """Measure exact keypoints, two levels of keypoint noise, the mean hand shape, and thickness given with keypoints.
+
+    The last row needs a network with a shape encoder.
 
     Parameters
     ----------
@@ -113,10 +112,6 @@ def evaluate(
         Hands in each condition.
     voxel : float
         Lattice spacing of the extracted surfaces, metres.
-    given : bool
-        Whether the network is given the hands' widths (``geometry.hand_shape``).
-    only : sequence of str
-        The conditions to measure, of ``CONDITIONS``.
     progress : callable
         Called with the name of the condition, the hands done and their total.
 
@@ -125,16 +120,20 @@ def evaluate(
     list of Row
     """
     full, mean = posed_hands(hands, HELD_OUT_SEED), posed_hands(hands, HELD_OUT_SEED + 1, mean=True)
-    conditions = zip(CONDITIONS, (full, full, full, mean), (0.0, MEAN_NOISE, NOISE, 0.0), strict=True)
-    return [
-        _row(name, decoder, reach, posed, noise, voxel, given, progress)
-        for name, posed, noise in conditions
-        if name in only
-    ]
+    conditions = (
+        ("exact", full, 0.0),
+        ("MPJPE 4 mm", full, MEAN_NOISE),
+        ("noise 4 mm", full, NOISE),
+        ("mean shape", mean, 0.0),
+    )
+    rows = [_row(name, decoder, reach, posed, noise, voxel, progress) for name, posed, noise in conditions]
+    if decoder.shape_encoder is not None:
+        rows.append(_row("thickness given", decoder, reach, full, 0.0, voxel, progress, thickness=True))
+    return rows
 
 
 def evaluate_factors(
-    decoder: PartDecoder, reach: BoneReach | None, *, hands: int = 40, voxel: float = 0.0017, given: bool = False,
+    decoder: PartDecoder, reach: BoneReach | None, *, hands: int = 40, voxel: float = 0.0017,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[Row]:  # fmt: skip
     """Measure how much each kind of shape variation adds to the error.
@@ -151,8 +150,6 @@ def evaluate_factors(
         Hands in each condition.
     voxel : float
         Lattice spacing of the extracted surfaces, metres.
-    given : bool
-        Whether the network is given the hands' widths (``geometry.hand_shape``).
     progress : callable
         Called with the name of the condition, the hands done and their total.
 
@@ -167,14 +164,14 @@ def evaluate_factors(
         "no size": ShapeSpread(size=0.0),
     }
     return [
-        _row(name, decoder, reach, posed_hands(hands, HELD_OUT_SEED, spread=spread), 0.0, voxel, given, progress)
+        _row(name, decoder, reach, posed_hands(hands, HELD_OUT_SEED, spread=spread), 0.0, voxel, progress)
         for name, spread in spreads.items()
     ]
 
 
 def _row(
     name: str, decoder: PartDecoder, reach: BoneReach | None, posed: PosedHands, noise: float, voxel: float,
-    given: bool, progress: Callable[[str, int, int], None],
+    progress: Callable[[str, int, int], None], *, thickness: bool = False,
 ) -> Row:  # fmt: skip
     count = len(posed.vertices)
     generator = torch.Generator().manual_seed(HELD_OUT_SEED)
@@ -184,8 +181,10 @@ def _row(
     measured: list[tuple[float, float, bool, bool, float]] = []
     for k in range(count):
         one = bones_from_keypoints(keypoints[k : k + 1], ["right"])
-        widths = posed.widths[k : k + 1] if given else None
-        field = PartField(decoder, one, keypoints[k : k + 1], reach, widths=widths)
+        if thickness and decoder.shape_encoder is not None:
+            usual = decoder.shape_encoder.usual_thickness(skeleton_of(one)).detach().exp()
+            one = replace(one, thickness=posed.thickness[k : k + 1] / usual)
+        field = PartField(decoder, one, keypoints[k : k + 1], reach)
         started = time.perf_counter()
         surface = extract_surfaces(field, voxel)[0]
         seconds = time.perf_counter() - started
@@ -251,15 +250,13 @@ def _sample(vertices: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -
     return (corners[chosen] * weights[..., None]).sum(axis=1), normals[chosen] / area[chosen, None]
 
 
-def missed_targets(rows: list[Row], targets: dict[str, dict[str, float]]) -> list[str]:
-    """Compare the rows with targets; every mesh must also be watertight and have one component.
+def missed_targets(rows: list[Row]) -> list[str]:
+    """Compare the rows with ``TARGETS``; every mesh must also be watertight and have one component.
 
     Parameters
     ----------
     rows : list of Row
         Rows of the table.
-    targets : dict
-        Targets by row name, one entry of ``TARGETS``.
 
     Returns
     -------
@@ -268,7 +265,7 @@ def missed_targets(rows: list[Row], targets: dict[str, dict[str, float]]) -> lis
     """
     missed = []
     for row in rows:
-        for name, target in targets.get(row.name, {}).items():
+        for name, target in TARGETS.get(row.name, {}).items():
             value = getattr(row, name)
             if (value < target) if name == "iou" else (value > target):
                 missed.append(f"{row.name}: {name} {value:.3f}, target {target:g}")
@@ -284,11 +281,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="bundled", help='"bundled" or a folder with part_occupancy.safetensors')
     parser.add_argument("--hands", type=int, default=40, help="held-out hands (default 40)")
     parser.add_argument("--voxel-mm", type=float, default=1.7)
-    parser.add_argument("--rows", nargs="+", choices=CONDITIONS, help="only these rows (default: all)")
     parser.add_argument("--factors", action="store_true", help="also leave out each kind of shape variation in turn")
-    parser.add_argument(
-        "--shape", choices=tuple(TARGETS), default="unknown", help="whether the network is given the hands' widths"
-    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -317,32 +310,30 @@ def run(arguments: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{name}: {done}/{total} ")
 
-    given = arguments.shape == "given"
-    voxel = arguments.voxel_mm / 1000
-    only = arguments.rows or CONDITIONS
-    rows = evaluate(decoder, reach, hands=arguments.hands, voxel=voxel, given=given, only=only, progress=progress)
+    rows = evaluate(decoder, reach, hands=arguments.hands, voxel=arguments.voxel_mm / 1000, progress=progress)
     if arguments.factors:
-        rows += evaluate_factors(decoder, reach, hands=arguments.hands, voxel=voxel, given=given, progress=progress)
-    missed = missed_targets(rows, TARGETS[arguments.shape])
+        rows += evaluate_factors(
+            decoder, reach, hands=arguments.hands, voxel=arguments.voxel_mm / 1000, progress=progress
+        )
+    missed = missed_targets(rows)
     report: dict[str, Any] = {
         "weights": {"name": info.name, "sha256": info.sha256},
-        "shape": arguments.shape,
         "voxel_mm": arguments.voxel_mm,
         "stump_mm": STUMP * 1000,
         "noise_mm_per_coordinate": NOISE * 1000,
         "query_scale_m": QUERY_SCALE,
         "rows": [asdict(row) for row in rows],
-        "targets": TARGETS[arguments.shape],
+        "targets": TARGETS,
         "missed": missed,
     }
     write = sys.stdout.write
     if arguments.json:
         write(json.dumps(report, indent=1) + "\n")
         return 0
-    write("condition          IoU   worst  Chamfer mm  watertight  one piece  s/hand\n")
+    write("condition            IoU   worst  Chamfer mm  watertight  one piece  s/hand\n")
     for row in rows:
         write(
-            f"{row.name:<14}{row.iou:>8.3f}{row.iou_lowest:>8.3f}{row.chamfer_mm:>12.2f}{row.watertight:>12.0%}"
+            f"{row.name:<16}{row.iou:>8.3f}{row.iou_lowest:>8.3f}{row.chamfer_mm:>12.2f}{row.watertight:>12.0%}"
             f"{row.one_component:>11.0%}{row.seconds:>8.2f}\n"
         )
     for line in missed:

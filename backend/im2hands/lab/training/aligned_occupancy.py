@@ -10,20 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
 from im2hands.core.errors import InputError
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.weights.compact import ALIGNED_OCCUPANCY, start_from_part_occupancy
 
 from . import command
 from .initial_occupancy import COMPACT as INITIAL_COMPACT
-from .initial_occupancy import InitialTask, parameter_groups
+from .initial_occupancy import InitialTask
 from .networks import save_further, trained_initial
-from .scene_batches import SceneBatchTensors
 
 NETWORK = "aligned-occupancy"
-COMPACT = replace(INITIAL_COMPACT, steps=3000, heatmap=0.0, mask=0.0, dense=0.0)
+COMPACT = replace(INITIAL_COMPACT, steps=3000, heatmap=0.0, mask=0.0, dense=0.0, train_encoder=False)
 RECIPES = {"published": COMPACT, "compact": COMPACT}
 
 
@@ -44,7 +41,6 @@ class AlignedTask(InitialTask):
     """
 
     name = ALIGNED_OCCUPANCY
-    _start: Path
 
     def first(self, start: Path | None) -> InitialOccupancy:
         """Build the network before the first step.
@@ -69,25 +65,14 @@ class AlignedTask(InitialTask):
         if not self.configuration.shared_encoder:
             raise InputError("The HALO* baseline exists in the compact configuration only.", "Give --config compact.")
         encoder = trained_initial(self.configuration, start).image_encoder
-        assert start is not None
-        self._start = start
         network = self.configuration.make_aligned(encoder)
         start_from_part_occupancy(network)
         encoder.requires_grad_(False)
         return network
 
-    def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """See ``runner.Task.groups``."""
-        self.model.image_encoder.requires_grad_(False)
-        return parameter_groups(self.model, self.recipe.encoder_rate, self.recipe.decoder_rate)
-
-    def loss(self, batch: SceneBatchTensors, step: int) -> tuple[Tensor, dict[str, float]]:
-        """See ``runner.Task.loss``."""
-        self.model.image_encoder.eval()  # keeps the running averages of the frozen encoder unchanged
-        return super().loss(batch, step)
-
     def save(self, folder: Path, card: dict[str, Any]) -> None:
         """See ``runner.Task.save``; the image encoder is copied beside the weights."""
+        assert self._start is not None
         about = {"network": "HALO* baseline (pixel-aligned image features)", "licence": "Apache-2.0"}
         save_further(self.name, self.model, self.configuration, folder, {**about, **card}, self._start)
 

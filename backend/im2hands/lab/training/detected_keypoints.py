@@ -1,7 +1,8 @@
 """Detect keypoints in the pictures of a scene set, as training data: ``im2hands train detected-keypoints``.
 
 The command writes a copy of the set with a ``detected`` array. The steps are those of a reconstruction: the reading
-network reads each hand in a crop near the true one, the lifting network lifts it, and the anatomical fit places it.
+network reads each hand in a crop near the true one, the lifting network lifts it, the image encoder shows the edge of
+the hands, and the optimisation places them.
 Networks that take a picture and keypoints are then trained with the real errors of these steps.
 """
 
@@ -25,6 +26,8 @@ from im2hands.lab.datasets.open_set import open_scenes
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneWriter
 from im2hands.lab.evaluation.keypoints import camera_of
+from im2hands.weights.compact import load_encoder
+from im2hands.weights.folder import BUNDLED
 from im2hands.weights.keypoint_networks import LIFTING, TWO_HAND
 
 from .lifting_samples import read_hands
@@ -94,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     count = min(arguments.scenes or len(data), len(data))
     palms = TWO_HAND.load(arguments.two_hand_network)
     network = LandmarkNetwork.bundled(arguments.threads or None, arguments.two_hand_network)
-    lifter = HandLifter(LIFTING.load(arguments.lifting_network), palms, network)
+    lifter = HandLifter(LIFTING.load(arguments.lifting_network), palms.folded(), network, load_encoder(BUNDLED))
     started = time.monotonic()
     try:
         with SceneWriter(arguments.output, data.info) as writer:

@@ -19,12 +19,13 @@ from im2hands.networks.image_encoder import EncoderMaps
 from im2hands.networks.initial_hand import InitialHand
 from im2hands.networks.initial_occupancy import ImageFeatures, InitialOccupancy
 from im2hands.networks.part_decoder import PartDecoder
-from im2hands.weights.compact import start_from_part_occupancy
-from im2hands.weights.layouts import INITIAL_OCCUPANCY
+from im2hands.networks.refined_occupancy import RefinedOccupancy
+from im2hands.weights.compact import is_compact, start_from_part_occupancy
+from im2hands.weights.layouts import INITIAL_OCCUPANCY, REFINED_OCCUPANCY
 from im2hands.weights.published import initial_occupancy_start, load_network
 
 from . import command
-from .networks import first_trunk, save_first, trained_initial, xavier
+from .networks import first_trunk, save_first, save_further, trained_initial, xavier
 from .part_loss import part_loss
 from .picture_targets import picture_losses
 from .recipe import Recipe
@@ -54,6 +55,10 @@ class InitialRecipe(Recipe):
         Strength of the jitter of joint definitions; see ``scene_batches.BatchRecipe``.
     detected : float
         Probability of detected keypoints; see ``scene_batches.BatchRecipe``.
+    exact : float
+        Probability of exact keypoints; see ``scene_batches.BatchRecipe``.
+    simulated : float
+        Probability of keypoints with simulated errors; see ``scene_batches.BatchRecipe``.
     augment : float
         Strength of the picture augmentation; see ``augmentation.augment``.
     loss : {"probability", "logit"}
@@ -70,6 +75,8 @@ class InitialRecipe(Recipe):
         Factor on the learning rate of the image encoder's trunk.
     decoder_rate : float
         Factor on the learning rate of the part decoders.
+    train_encoder : bool
+        Whether the image encoder is trained; else it stays as it is, for other networks that share it.
     frozen_blocks : int
         Number of frozen blocks of the compact trunk, counted from the picture; 0 trains all.
     heatmap : float
@@ -82,7 +89,7 @@ class InitialRecipe(Recipe):
         First weights. "published": Xavier, then ``halo_baseline`` and ``intaghand_encoder`` of ``--start-from`` where
         the folder has them. "bundled": PyTorch's defaults, the trunk of a two-hand network or of ImageNet, and the
         bundled part decoders. "random": PyTorch's defaults. A trained initial network in ``--start-from`` takes
-        precedence over all three.
+        precedence over all three, also one within a refined network.
     """
 
     points: int = 4096
@@ -90,6 +97,8 @@ class InitialRecipe(Recipe):
     noise: float = 0.0
     definition: float = 0.0
     detected: float = 0.0
+    exact: float = 0.0
+    simulated: float = 0.0
     augment: float = 0.0
     loss: Literal["probability", "logit"] = "probability"
     softness: float = 0.001
@@ -98,6 +107,7 @@ class InitialRecipe(Recipe):
     cut: bool = True
     encoder_rate: float = 1.0
     decoder_rate: float = 1.0
+    train_encoder: bool = True
     frozen_blocks: int = 0
     heatmap: float = 0.0
     mask: float = 0.0
@@ -155,6 +165,7 @@ class InitialTask:
         held = min(recipe.held_out, len(scenes) // 2)
         self.train_count = len(scenes) - held
         self.held_out = list(range(self.train_count, len(scenes))) if held else list(range(min(len(scenes), 32)))
+        self._start = start
         self.model: InitialOccupancy = self.first(start).to(device)
         encoder = self.model.image_encoder
         maps = 0
@@ -166,7 +177,7 @@ class InitialTask:
         self.terms = ("occupancy", *(("heatmap", "mask") if maps else ()), *(("dense",) if recipe.dense else ()))
         self._batches = BatchRecipe(
             configuration.side, recipe.points, recipe.uniform, recipe.noise, recipe.definition, recipe.detected,
-            recipe.augment, maps, recipe.dense > 0, recipe.cut,
+            recipe.exact, recipe.simulated, recipe.augment, maps, recipe.dense > 0, recipe.cut,
         )  # fmt: skip
 
     def first(self, start: Path | None) -> InitialOccupancy:
@@ -175,6 +186,8 @@ class InitialTask:
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
         """See ``runner.Task.groups``."""
+        if not self.recipe.train_encoder:
+            self.model.image_encoder.requires_grad_(False)
         return parameter_groups(self.model, self.recipe.encoder_rate, self.recipe.decoder_rate)
 
     def prepare(self, step: int) -> SceneBatchTensors:
@@ -186,6 +199,8 @@ class InitialTask:
         """See ``runner.Task.loss``."""
         batch, model, recipe = moved(batch, self.device), self.model, self.recipe
         image = batch.image
+        if not recipe.train_encoder:
+            model.image_encoder.eval()  # keeps the running averages of the frozen encoder unchanged
         if isinstance(model.image_encoder, CompactEncoder):
             image = image.contiguous(memory_format=torch.channels_last)
         maps = model.image_encoder(image)
@@ -248,10 +263,20 @@ class InitialTask:
             keypoints as inexact as in training.
         """
         exact = replace(
-            self._batches, points=VALIDATION_POINTS, noise=0.0, definition=0.0, detected=0.0, augment=0.0, maps=0
+            self._batches,
+            points=VALIDATION_POINTS,
+            noise=0.0,
+            definition=0.0,
+            detected=0.0,
+            exact=0.0,
+            simulated=0.0,
+            augment=0.0,
+            maps=0,
         )
         volume = replace(exact, uniform=0.0, box_only=True)
-        given = {name: getattr(self._batches, name) for name in ("noise", "definition", "detected")}
+        given = {
+            name: getattr(self._batches, name) for name in ("noise", "definition", "detected", "exact", "simulated")
+        }
         noisy = replace(volume, **given)
         return {"iou": self._iou(volume), "iou_near": self._iou(exact), "iou_noisy": self._iou(noisy)}
 
@@ -268,8 +293,11 @@ class InitialTask:
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
         """See ``runner.Task.save``."""
-        about = {"network": "initial occupancy network", "licence": "Apache-2.0"}
-        save_first(self.name, self.model, self.configuration, folder, {**about, **card})
+        card = {"network": "initial occupancy network", "licence": "Apache-2.0", **card}
+        if self.recipe.train_encoder or self._start is None:
+            save_first(self.name, self.model, self.configuration, folder, card)
+        else:
+            save_further(self.name, self.model, self.configuration, folder, card, self._start)
 
 
 def parameter_groups(
@@ -336,6 +364,8 @@ def hand_ious(inside: Tensor, truth: Tensor) -> Tensor:
 def _first(configuration: Configuration, recipe: InitialRecipe, start: Path | None) -> InitialOccupancy:
     """The network before the first step; see ``InitialRecipe.start``."""
     trained = start is not None and (start / f"{INITIAL_OCCUPANCY}.safetensors").exists()
+    if not trained and start is not None and configuration.shared_encoder and is_compact(REFINED_OCCUPANCY, start):
+        return cast(RefinedOccupancy, load_network(REFINED_OCCUPANCY, start)).init_occ.requires_grad_(True)
     if trained and configuration.shared_encoder:
         network = trained_initial(configuration, start)
         return network.requires_grad_(True)

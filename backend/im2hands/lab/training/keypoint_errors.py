@@ -48,6 +48,8 @@ class KeypointErrors:
         Probability that a visible finger is completely wrong; hidden fingers have a higher one. 0 turns this error off.
     lost : float
         Standard deviation of the bends of a completely wrong finger, radians.
+    across : float
+        Standard deviation of a shift of the whole hand across the viewing ray, in each direction, metres.
     """
 
     noise: float = 0.003
@@ -58,6 +60,7 @@ class KeypointErrors:
     bend: float = 0.12
     hidden: float = 0.06
     lost: float = 0.6
+    across: float = 0.0
 
 
 def simulate_errors(
@@ -96,6 +99,9 @@ def simulate_errors(
     turn = rodrigues(errors.tilt * normal(count), _unit(across))
     middle = moved.mean(1, keepdim=True)
     moved = (moved - middle) @ turn.mT + middle + errors.place * normal(count, 1, 1) * ray
+    if errors.across:
+        shift = errors.across * normal(count, 1, 3)
+        moved = moved + shift - (shift * ray).sum(-1, keepdim=True) * ray
     return jitter_keypoints(moved, generator, errors.noise, errors.definition)
 
 

@@ -19,8 +19,6 @@ from im2hands.media.source import Frame
 from im2hands.networks.keypoint_refinement import prepare_keypoints
 from im2hands.surfaces.hand_crop import crop_hands, normalised
 
-from .scene_batches import aligned
-
 Detector = Callable[[Tensor, Tensor], Tensor]
 """A function from true keypoints (B, 21, 3) and visibility (B, 21) to keypoints with errors (B, 21, 3), such as
 ``keypoint_errors.simulate_errors``."""
@@ -51,6 +49,28 @@ class KeypointPairs:
     def to(self, device: torch.device) -> KeypointPairs:
         """Copy the pairs to a device; see ``core.devices.to_device``."""
         return KeypointPairs(*(to_device(value, device) for value in (self.image, self.relative, self.target)))
+
+
+def aligned(detected: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """Move and scale detected keypoints to the place and size of the true hand.
+
+    A single picture shows neither, so a network cannot learn them. Shape and orientation stay as detected.
+
+    Parameters
+    ----------
+    detected : (21, 3) float64
+        Detected keypoints, metres.
+    exact : (21, 3) float
+        True keypoints, same frame, metres.
+
+    Returns
+    -------
+    (21, 3) float64
+        The detected keypoints with the mean and size of the true ones.
+    """
+    middle, wanted = detected.mean(0), exact.mean(0)
+    scale = np.linalg.norm(exact - wanted) / max(float(np.linalg.norm(detected - middle)), 1e-9)
+    return (detected - middle) * scale + wanted
 
 
 def scenes_with_two_hands(scenes: SceneSet) -> np.ndarray:

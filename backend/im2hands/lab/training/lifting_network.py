@@ -23,9 +23,9 @@ from im2hands.weights.keypoint_networks import LIFTING, READING, TWO_HAND
 
 from . import command
 from .lifting_samples import LiftingSamples, gather, load_samples
-from .pair_judge import chosen_rows
 from .recipe import Recipe
 from .runner import Runner, scenes_of_step, stream, torch_stream
+from .sample_files import trained_and_held
 
 _TERMS = ("shape", "places", "depth")
 _FIGURES = ("shape_error", "read_shape_error", "place_error", "read_place_error", "depth_error", "read_depth_error")
@@ -308,22 +308,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(sets: Sequence[SceneSet], arguments: argparse.Namespace) -> tuple[LiftingSamples, LiftingSamples]:
     """Hands of the scenes to train on, and those of the held-out scenes at the end of each set."""
-    counts = [len(data) for data in sets]
-    rows = chosen_rows(arguments.scenes, counts) if arguments.scenes else [range(count) for count in counts]
+    divided = trained_and_held(sets, arguments.scenes, arguments.held_out)
     folder = arguments.read or arguments.output / "read"
     model = TWO_HAND.load(arguments.weights)
     network = LandmarkNetwork.bundled(arguments.threads or None, arguments.weights)
     trained, held = [], []
     try:
-        for data, chosen in zip(sets, rows, strict=True):
-            last = chosen.stop - arguments.held_out
-            if last <= chosen.start:
-                raise InputError(
-                    f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes."
-                )
+        for data, shown, kept in divided:
             for reading in range(max(arguments.readings, 1)):
-                trained += gather(data, range(chosen.start, last), model, network, folder, reading)
-            held += gather(data, range(last, chosen.stop), model, network, folder, 0)
+                trained += gather(data, shown, model, network, folder, reading)
+            held += gather(data, kept, model, network, folder, 0)
     finally:
         network.close()
     return load_samples(trained), load_samples(held)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from im2hands.core.files import pack_arrays, write_atomically
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
 from im2hands.keypoints.hand_geometry import palm_length
 from im2hands.keypoints.hypothesis import HandDetection
@@ -23,8 +20,8 @@ from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import FOUND, camera_of, palm_pixels
 from im2hands.networks.two_hand_network import TwoHandNetwork
 
-_log = logging.getLogger(__name__)
-_SHARD = 256  # scenes in each file of samples
+from .sample_files import gather_files
+
 _LOOKS = 3  # crops in which each hand is read; fewer than in a reconstruction, to save time
 # Errors of the first crop of a hand, standard deviations: shift (crop sizes), logarithm of the size, turn (radians).
 _SHIFT, _SIZE, _TURN = 0.06, 0.12, 0.25
@@ -198,9 +195,7 @@ def gather(
     output: Path,
     seed: int,
 ) -> list[Path]:
-    """Make the samples of some scenes of a set and store them in files, each with up to 256 scenes.
-
-    Files that exist already are kept, so an interrupted run continues where it stopped.
+    """Make the samples of some scenes of a set and store them in files; see ``gather_files``.
 
     Parameters
     ----------
@@ -222,14 +217,8 @@ def gather(
     list of Path
         The files, in the order of the scenes.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    made, started, done = [], time.monotonic(), 0
-    for first in range(rows.start, rows.stop, _SHARD):
-        part = range(first, min(first + _SHARD, rows.stop))
-        path = output / f"{data.folder.name}_{seed}_{first:06d}_{len(part)}.npz"
-        made.append(path)
-        if path.is_file():
-            continue
+
+    def read(part: range) -> dict[str, np.ndarray]:
         samples: list[dict[str, np.ndarray]] = []
         for row in part:
             rng = np.random.default_rng((seed, row))
@@ -238,12 +227,9 @@ def gather(
                 if sample["partner"] >= 0:
                     sample["partner"] = sample["partner"] + len(samples)
             samples += found
-        arrays = {f.name: np.stack([s[f.name] for s in samples]) for f in fields(LiftingSamples)} if samples else {}
-        write_atomically(path, pack_arrays(arrays))
-        done += len(part)
-        rate = done / (time.monotonic() - started)
-        _log.warning("%s: %d of %d scenes read, %.1f a second", data.folder.name, part.stop, rows.stop, rate)
-    return made
+        return {f.name: np.stack([s[f.name] for s in samples]) for f in fields(LiftingSamples)} if samples else {}
+
+    return gather_files(data, rows, output, seed, read)
 
 
 def load_samples(paths: Sequence[Path]) -> LiftingSamples:

@@ -16,8 +16,8 @@ from im2hands.networks.compact_encoder import CompactEncoder, EfficientNetLite0
 from im2hands.networks.configuration import Configuration
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import PartDecoder
-from im2hands.weights.compact import IMAGE_ENCODER, is_compact, save_encoder, save_network
-from im2hands.weights.folder import weights_folder
+from im2hands.weights.compact import is_compact, save_encoder, save_network
+from im2hands.weights.folder import IMAGE_ENCODER, weights_folder
 from im2hands.weights.keypoint_networks import TWO_HAND
 from im2hands.weights.layouts import INITIAL_OCCUPANCY
 from im2hands.weights.published import load_network, save_trained

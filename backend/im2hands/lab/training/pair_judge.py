@@ -36,6 +36,7 @@ from im2hands.weights.keypoint_networks import PAIR_JUDGE, TWO_HAND
 
 from .averaged import Averaged
 from .pair_judge_samples import FAR, JudgedScene, gather, thinned
+from .sample_files import chosen_rows
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +53,9 @@ _TWO = 0.5
 _MISSING = 0.15
 
 
-def train(scenes: Sequence[JudgedScene], steps: int, seed: int) -> PairJudgeNetwork:
+def train(
+    scenes: Sequence[JudgedScene], steps: int, seed: int, start: PairJudgeNetwork | None = None
+) -> PairJudgeNetwork:
     """Train a pair judge.
 
     Parameters
@@ -63,6 +66,9 @@ def train(scenes: Sequence[JudgedScene], steps: int, seed: int) -> PairJudgeNetw
         Optimiser steps of 96 scenes each.
     seed : int
         Seed of PyTorch's generator.
+    start : PairJudgeNetwork, optional
+        A judge that is trained further; it is changed. Its normalisation of the features stays. None begins with random
+        weights.
 
     Returns
     -------
@@ -80,12 +86,7 @@ def train(scenes: Sequence[JudgedScene], steps: int, seed: int) -> PairJudgeNetw
         raise InputError(
             f"Too few scenes have two hypotheses of hands; {_FEWEST} are needed.", "Give sets with more scenes."
         )
-    network = PairJudgeNetwork()
-    for name in ("single", "pairs"):
-        values = [getattr(scene, name) for scene in scenes]
-        flat = np.concatenate([value.reshape(-1, value.shape[-1]) for value in values])
-        getattr(network, f"{name}_mean").copy_(torch.from_numpy(np.nanmean(flat, axis=0)))
-        getattr(network, f"{name}_deviation").copy_(torch.from_numpy(np.nanstd(flat, axis=0) + 0.05))
+    network = _standardised(PairJudgeNetwork(), scenes) if start is None else start.train()
     optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     average = Averaged(network, _AVERAGE)
@@ -108,6 +109,16 @@ def train(scenes: Sequence[JudgedScene], steps: int, seed: int) -> PairJudgeNetw
         average.update(step + 1)
     network.load_state_dict(average.values, strict=False)
     return network.eval()
+
+
+def _standardised(network: PairJudgeNetwork, scenes: Sequence[JudgedScene]) -> PairJudgeNetwork:
+    """Set the means and deviations by which the network standardises its features to those of the scenes."""
+    for name in ("single", "pairs"):
+        values = [getattr(scene, name) for scene in scenes]
+        flat = np.concatenate([value.reshape(-1, value.shape[-1]) for value in values])
+        getattr(network, f"{name}_mean").copy_(torch.from_numpy(np.nanmean(flat, axis=0)))
+        getattr(network, f"{name}_deviation").copy_(torch.from_numpy(np.nanstd(flat, axis=0) + 0.05))
+    return network
 
 
 def _with_missing(single: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
@@ -205,12 +216,12 @@ def measure(network: PairJudgeNetwork, scenes: Sequence[JudgedScene]) -> dict[st
     judge = PairJudge(network)
     for scene in scenes:
         verdict = judge(scene.single, scene.pairs)
-        gaps = scene.pair_error()
-        free = answers(verdict, OF_HANDS["auto"]).best()
+        gaps, apart = scene.pair_error(), scene.pairs[..., PAIR_FEATURES.index("keypoints_apart")]
+        free = answers(verdict, OF_HANDS["auto"]).best(apart)
         if scene.hands < len(SIDES):
             named["invented"].append((free.left is not None) + (free.right is not None) > scene.hands)
             continue
-        forced = answers(verdict, OF_HANDS["both"]).best()
+        forced = answers(verdict, OF_HANDS["both"]).best(apart)
         for name, answer in (("both", forced), ("auto", free)):
             pair = answer.left is not None and answer.right is not None
             gap = float(gaps[answer.left, answer.right]) if pair else FAR
@@ -220,50 +231,13 @@ def measure(network: PairJudgeNetwork, scenes: Sequence[JudgedScene]) -> dict[st
     return {name: float(np.mean(values)) if values else float("nan") for name, values in named.items()}
 
 
-def chosen_rows(words: Sequence[str], counts: Sequence[int]) -> list[range]:
-    """Parse the option ``--scenes``.
-
-    Parameters
-    ----------
-    words : sequence of str
-        The values: one for all sets, or one for each. "N" means the last N scenes of the set, "A:B" the scenes A to
-        B - 1.
-    counts : sequence of int
-        Number of scenes of each set.
-
-    Returns
-    -------
-    list of range
-        The chosen scenes of each set.
-
-    Raises
-    ------
-    InputError
-        A value is neither a number nor a range within its set, or the number of values is wrong.
-    """
-    if len(words) not in (1, len(counts)):
-        raise InputError(
-            f"--scenes has {len(words)} values for {len(counts)} sets.", "Give one value, or one for each set."
-        )
-    made = []
-    for word, count in zip(words if len(words) > 1 else list(words) * len(counts), counts, strict=True):
-        first, colon, last = word.partition(":")
-        try:
-            rows = range(int(first), int(last)) if colon else range(max(count - int(first), 0), count)
-        except ValueError:
-            rows = range(0)
-        if not len(rows) or rows.start < 0 or rows.stop > count:
-            raise InputError(f"--scenes {word} names no scenes of a set of {count}.", "Give N or A:B within the set.")
-        made.append(rows)
-    return made
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``im2hands train pair-judge``."""
     add = parser.add_argument
     add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets: whole pictures and crops")
     add("--output", type=Path, required=True, metavar="DIR", help="folder for the hypotheses and the weights")
     add("--weights", type=Path, default=TWO_HAND.bundled, metavar="FILE", help="weights of the two-hand network")
+    add("--start-from", type=Path, metavar="DIR", help="folder of a pair judge that is trained further")
     text = "the last N scenes of a set, or scenes A to B - 1; once for all sets, or once for each (default: 1000)"
     add("--scenes", nargs="+", default=["1000"], metavar="N|A:B", help=text)
     text = "share of the scenes with two hands that are read; once for all sets, or once for each (default: 1)"
@@ -282,6 +256,7 @@ def run(arguments: argparse.Namespace) -> int:
     shares = arguments.two_hand_share * (len(sets) if len(arguments.two_hand_share) == 1 else 1)
     if len(shares) != len(sets) or not all(0 <= share <= 1 for share in shares):
         raise InputError("--two-hand-share does not fit the sets.", "Give one share from 0 to 1, or one for each set.")
+    start = PAIR_JUDGE.load(arguments.start_from / PAIR_JUDGE.file) if arguments.start_from is not None else None
     trained, held = [], []
     for data, chosen, share in zip(sets, rows, shares, strict=True):
         folder = arguments.output / "read"
@@ -290,7 +265,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes.")
         trained += scenes[: -arguments.held_out]
         held += scenes[-arguments.held_out :]
-    network = train(trained, arguments.steps, arguments.seed)
+    network = train(trained, arguments.steps, arguments.seed, start)
     figures = measure(network, held)
     card: dict[str, Any] = {
         "network": "which hypotheses in a picture are one person's left and right hand",
@@ -303,6 +278,7 @@ def run(arguments: argparse.Namespace) -> int:
             "scenes": len(trained), "rows": [f"{chosen.start}:{chosen.stop}" for chosen in rows],
             "two_hand_shares": shares,
             "steps": arguments.steps, "seed": arguments.seed, "batch": _BATCH,
+            "started_from": sha256_of(arguments.start_from / PAIR_JUDGE.file) if start is not None else None,
             "worth": {"width": _SHARP, "none_from": _WRONG}, "two_hand_share": _TWO, "left_out": _LEFT_OUT,
             "missing": _MISSING,
             "two_hand_network": sha256_of(arguments.weights),

@@ -190,18 +190,11 @@ def figures(decoder: PartDecoder, reach: BoneReach) -> dict[str, Any]:
     Returns
     -------
     dict
-        The entries of the card: figures with unknown and, if the network reads shapes, with given widths.
+        The entries of the card.
     """
     command = "im2hands evaluate part-occupancy --json"
-    found: dict[str, Any] = {
-        "figures": {row.name: asdict(row) for row in evaluate(decoder, reach)},
-        "figures_command": command,
-    }
-    if decoder.shape_encoder is not None:
-        given = evaluate(decoder, reach, given=True)
-        found["figures_shape_given"] = {row.name: asdict(row) for row in given}
-        found["figures_shape_given_command"] = f"{command} --shape given"
-    return found
+    rows = evaluate(decoder, reach)
+    return {"figures": {row.name: asdict(row) for row in rows}, "figures_command": command}
 
 
 def model_card(settings: TrainingSettings) -> dict[str, Any]:

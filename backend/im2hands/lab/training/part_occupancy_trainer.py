@@ -14,12 +14,12 @@ from torch import Tensor
 from im2hands.core.errors import InputError
 from im2hands.core.files import write_atomically
 from im2hands.core.hands import Side
-from im2hands.geometry.bone_reach import BoneReach, within_reach
-from im2hands.geometry.bones import Bones, bones_from_keypoints
-from im2hands.geometry.hand_shape import shape_inputs
-from im2hands.lab.datasets.inexact_hands import forget_widths, jitter_keypoints, other_skeletons
+from im2hands.geometry.bone_reach import BoneReach, HandsReach
+from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, THICKNESS_COUNT, Bones, bones_from_keypoints
+from im2hands.lab.datasets.inexact_hands import forget_thickness, jitter_keypoints, other_skeletons
 from im2hands.lab.datasets.part_occupancy import HandPoints, cut_distance
 from im2hands.networks.part_decoder import PartDecoder, bone_local
+from im2hands.networks.shape_encoder import skeleton_of
 
 from .part_loss import part_loss
 from .whitening import WhitenedPartDecoder, Whitening
@@ -119,7 +119,7 @@ class Trainer:
         self.reach = BoneReach.default()
         self.step = 0
         torch.manual_seed(settings.seed)
-        self.model = WhitenedPartDecoder(_measure(data, settings), shape=settings.shape).to(device)
+        self.model = _whitened(data, settings).to(device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
 
     @property
@@ -175,8 +175,7 @@ class Trainer:
         chosen = torch.randint(len(self.data.points), (count,), generator=generator)
         bones = _seen(self.data.keypoints[chosen], generator, settings)
         assert bones.joints is not None
-        widths = forget_widths(self.data.widths[chosen], generator) if settings.shape else None
-        shape = shape_inputs(bones.lengths, bones.joints, widths).float()
+        skeletons, true = skeleton_of(bones).float(), self.data.thickness[chosen].log()
         canonical = bones.joints.float()
         transforms, lengths = bones.transforms.float(), bones.lengths.float()
         turn, wrist = bones.rotation.float(), bones.wrist.float()
@@ -190,7 +189,7 @@ class Trainer:
         first = self.step % _BLOCK_STEPS
         for k in range(first, _BLOCK_STEPS):
             rows_of_step = slice(k * settings.hands, (k + 1) * settings.hands)
-            batch = (metres, canonical, transforms, lengths, shape, distance, part)
+            batch = (metres, canonical, transforms, lengths, skeletons, true, distance, part)
             total += self._train_step(*(tensor[rows_of_step].to(self.device) for tensor in batch))
             self.step += 1
             if self.step >= settings.steps:
@@ -198,27 +197,36 @@ class Trainer:
         return total / (k + 1 - first)
 
     def _train_step(
-        self, metres: Tensor, keypoints: Tensor, transforms: Tensor, lengths: Tensor, shape: Tensor, distance: Tensor,
-        part: Tensor,
+        self, metres: Tensor, keypoints: Tensor, transforms: Tensor, lengths: Tensor, skeletons: Tensor,
+        thickness: Tensor, distance: Tensor, part: Tensor,
     ) -> float:  # fmt: skip
         """One optimiser step on a batch of B hands; returns the loss.
 
-        ``metres`` (B, N, 3) and ``keypoints`` (B, 21, 3) are in the canonical frame, metres.
+        ``metres`` (B, N, 3) and ``keypoints`` (B, 21, 3) are in the canonical frame, metres; ``thickness`` (B, 17)
+        has natural logarithms of metres.
         """
         progress = self.step / self.settings.steps
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
-        code = self.model.encode_shape(shape)
+        encoder, code, known, wrong = self.model.shape_encoder, None, None, metres.new_zeros(())
+        turn, shift = transforms[:, :, :3, :3] / QUERY_SCALE, transforms[:, :, :3, 3]
+        if encoder is not None:
+            beyond = thickness - encoder.usual_thickness(skeletons)
+            wrong = (beyond[~beyond.isnan()] ** 2).sum() / max(1, len(beyond))
+            generator = torch.Generator().manual_seed((self.settings.seed * STREAM + self.step) * STREAM)
+            known = forget_thickness(beyond.detach().cpu(), generator).to(metres)
+            code = encoder(skeletons, known)
+            turn, shift = code.fitted(turn, shift)
         folded = self.model.fold(transforms, lengths, code)
-        fitted = transforms if code is None else code.fitted(transforms)
-        near = within_reach(metres, keypoints, self.reach)
+        near = HandsReach(keypoints, self.reach, None if known is None else known.exp()).near(metres)
+        local = torch.einsum("bkij,bnj->bnki", turn, metres / QUERY_SCALE) + shift[:, None]
         loss = part_loss(
-            folded, bone_local(fitted, metres / 0.4), near, distance, part, self.settings.softness,
+            folded, local, near, distance, part, self.settings.softness,
             part_weight=self.settings.part_weight * max(0.0, 1 - 2 * progress),
             claim_weight=self.settings.claim_weight * max(0.0, 1 - 2.5 * progress),
         )  # fmt: skip
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + wrong).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
         return float(loss.detach())
@@ -242,19 +250,24 @@ def _seen(keypoints: Tensor, generator: torch.Generator, settings: TrainingSetti
     )  # fmt: skip
 
 
-def _measure(data: HandPoints, settings: TrainingSettings) -> Whitening:
-    """Measure the whitening on a few hundred hands with the recipe's keypoint jitter."""
+def _whitened(data: HandPoints, settings: TrainingSettings) -> WhitenedPartDecoder:
+    """A new network, whitened for a few hundred hands with the recipe's keypoint jitter."""
     generator = torch.Generator().manual_seed(settings.seed * STREAM - 1)
     count = min(512, len(data.points))
     bones = _seen(data.keypoints[:count], generator, settings)
-    assert bones.joints is not None
     stride = max(1, data.points.shape[1] * count // 200_000)  # enough for every bone
     points = bones.to_query_space(data.points[:count, ::stride].double())
     local = bone_local(bones.transforms, points)
     part = data.part[:count, ::stride].long()
     inside = data.distance[:count, ::stride] < 0
     own = local.gather(2, part[..., None, None].expand(-1, -1, 1, 3))[:, :, 0]
-    mean = torch.stack([own[inside & (part == bone)].mean(0) for bone in range(16)])
+    mean = torch.stack([own[inside & (part == bone)].mean(0) for bone in range(BONE_COUNT)])
     if not torch.isfinite(mean).all():
         raise InputError("The pool is too small: some bone has no point inside.", "Use more hands or points a hand.")
-    return Whitening.measure(mean, bones.lengths, bones.transforms, shape_inputs(bones.lengths, bones.joints))
+    model = WhitenedPartDecoder(Whitening.measure(mean, bones.lengths, bones.transforms), shape=settings.shape)
+    if model.shape_encoder is not None:
+        thickness = data.thickness[:count].log()
+        thickness = thickness[~thickness.isnan().any(dim=1)]
+        usual = thickness if len(thickness) else data.thickness.new_zeros(1, THICKNESS_COUNT)
+        model.shape_encoder.measure(skeleton_of(bones), usual, model.local_mean, model.local_scale)
+    return model

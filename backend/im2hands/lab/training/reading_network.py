@@ -70,7 +70,8 @@ class ReadingTask:
     sets : sequence of SceneSet
         Scene sets; the last ``recipe.held_out`` scenes of each are only validated on.
     start : Path, optional
-        Folder with a reading network whose weights the training begins with. None begins with MediaPipe's weights.
+        Folder with a reading network whose weights the training begins with, without its head for the skin. None begins
+        with MediaPipe's weights.
     device : torch.device
         Device of the model.
 
@@ -98,6 +99,7 @@ class ReadingTask:
             raise InputError("A set holds no more scenes than are held out.", "Make more scenes, or hold out fewer.")
         self._places = [(number, row) for number, count in enumerate(counts) for row in range(count)]
         model = READING.load(start / READING.file) if start is not None else revived(mediapipe_start(), recipe.seed)
+        model.skin = None  # it reads the features of the trunk that it was taught with
         self.model: ReadingNetwork = model.to(device).channels_last()
         self.model.freeze(recipe.frozen_blocks)
         self._start = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}

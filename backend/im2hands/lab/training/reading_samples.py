@@ -211,7 +211,7 @@ def make_sample(scene: Scene, rng: np.random.Generator, plain: bool = False) -> 
         shape[:, :2] = shape[:, :2] @ turn_matrix(crop[3])
         palm, right = float(hands.palm[k] * CROP_PIXELS / crop[2]), bool(hands.right[k])
     if not plain:
-        picture = spoil(_coarse(picture, rng), rng)
+        picture = spoil(coarse(picture, rng), rng)
         if rng.random() < 0.5:
             picture, pixels, shape = picture[:, ::-1], pixels * (-1, 1) + (CROP_PIXELS, 0), shape * (-1, 1, 1)
             right, side = not right, -side
@@ -227,8 +227,8 @@ def make_batch(samples: list[tuple[np.ndarray, ...]]) -> ReadingBatch:
     return ReadingBatch(image, side, there, right, pixels.float(), shape.float(), palm)
 
 
-def _coarse(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The crop (224, 224, 3), for some samples with reduced resolution."""
+def coarse(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Reduce the resolution of some crops (224, 224, 3) uint8; the others are returned as they are."""
     if rng.random() >= _COARSE:
         return picture
     side = int(np.exp(rng.uniform(*np.log(_COARSE_PIXELS))))

@@ -59,7 +59,8 @@ class Recipe:
     ema : float
         Decay of the averaged weights, which are validated and saved instead of the last weights; 0 for no averaging.
     precision : {"auto", "float32", "bfloat16"}
-        Arithmetic of the network. "auto" is bfloat16 on CUDA and float32 elsewhere.
+        Arithmetic of the network. "auto" is bfloat16 on CUDA cards that have it (from Ampere on) and
+        float32 elsewhere.
     seed : int
         Seed of all random numbers.
     log_every : int

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -20,9 +20,12 @@ from im2hands.lab.datasets.part_occupancy import STUMP
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import Configuration
-from im2hands.networks.refined_hands import PictureFeatures, RefinedHands, View
+from im2hands.networks.refined_hands import RefinedHands
 from im2hands.networks.refined_occupancy import RefinedOccupancy
+from im2hands.networks.two_hand_picture import PictureFeatures, View
+from im2hands.weights.compact import is_compact
 from im2hands.weights.layouts import INITIAL_OCCUPANCY, REFINED_OCCUPANCY
+from im2hands.weights.published import load_network
 
 from . import command
 from .anchors import surface_anchors
@@ -55,6 +58,10 @@ class RefinedRecipe(Recipe):
         Strength of the jitter of joint definitions; see ``scene_batches.BatchRecipe``.
     detected : float
         Probability of detected keypoints; see ``scene_batches.BatchRecipe``.
+    exact : float
+        Probability of exact keypoints; see ``scene_batches.BatchRecipe``.
+    simulated : float
+        Probability of keypoints with simulated errors; see ``scene_batches.BatchRecipe``.
     augment : float
         Strength of the picture augmentation; see ``augmentation.augment``.
     loss : {"probability", "logit"}
@@ -77,6 +84,8 @@ class RefinedRecipe(Recipe):
     noise: float = 0.0
     definition: float = 0.0
     detected: float = 0.0
+    exact: float = 0.0
+    simulated: float = 0.0
     augment: float = 0.0
     loss: Literal["probability", "logit"] = "probability"
     softness: float = 0.001
@@ -147,7 +156,7 @@ class RefinedTask:
             self.model.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._batches = BatchRecipe(
             configuration.side, recipe.points, recipe.uniform, recipe.noise, recipe.definition, recipe.detected,
-            recipe.augment, cut=recipe.cut, surface=configuration.refined.anchor_count,
+            recipe.exact, recipe.simulated, recipe.augment, cut=recipe.cut, surface=configuration.refined.anchor_count,
         )  # fmt: skip
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
@@ -256,14 +265,24 @@ class RefinedTask:
     def save(self, folder: Path, card: dict[str, Any]) -> None:
         """See ``runner.Task.save``; the networks it builds on are copied beside it."""
         about = {"network": "two-hand refinement network", "licence": "Apache-2.0"}
-        beside = (INITIAL_OCCUPANCY,)
+        beside = (INITIAL_OCCUPANCY,) if (self._start / f"{INITIAL_OCCUPANCY}.json").exists() else ()
         save_further(
             self.name, self.model, self.configuration, folder, {**about, **card}, self._start, beside
         )  # fmt: skip
 
 
 def _first(configuration: Configuration, start: Path | None) -> RefinedOccupancy:
-    """The network before the first step: it contains the frozen initial network and starts with its image encoder."""
+    """The network before the first step: it contains the frozen initial network and starts with its image encoder.
+
+    A refined network in the folder is trained further, on the initial network beside it if there is one.
+    """
+    if start is not None and configuration.shared_encoder and is_compact(REFINED_OCCUPANCY, start):
+        trained = cast(RefinedOccupancy, load_network(REFINED_OCCUPANCY, start)).requires_grad_(True)
+        if (start / f"{INITIAL_OCCUPANCY}.safetensors").exists():
+            trained.init_occ.load_state_dict(trained_initial(configuration, start).state_dict())
+        trained.init_occ.requires_grad_(False)
+        trained.image_encoder.requires_grad_(False)
+        return trained
     initial = trained_initial(configuration, start)
     encoder = initial.image_encoder if isinstance(initial.image_encoder, CompactEncoder) else None
     network = configuration.make_refined(encoder)

@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from im2hands.core.errors import InputError
 from im2hands.core.files import write_atomically
+from im2hands.core.gpu import has_bfloat16
 from im2hands.lab.datasets.open_set import card_terms
 
 from .averaged import Averaged
@@ -391,4 +392,4 @@ def _mixed_precision(recipe: Recipe, device: torch.device) -> bool:
     if recipe.precision != "auto":
         return recipe.precision == "bfloat16"
     # On a CPU float32 is as fast (measured with AVX512-BF16 instructions, without matrix units).
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return device.type == "cuda" and has_bfloat16(device)

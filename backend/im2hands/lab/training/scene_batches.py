@@ -24,8 +24,13 @@ from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.surfaces.hand_crop import CROP_SIZE, normalised
 
 from .augmentation import augment
+from .keypoint_errors import KeypointErrors, simulate_errors
+from .moved_points import at_depth_of, moved_points
 from .picture_targets import PictureTargets, picture_targets
 from .runner import stream, torch_stream
+
+SIMULATED = KeypointErrors(across=0.003)
+"""Errors of keypoints that the labelled points move to."""
 
 _APART = 0.0015  # standard deviation between a surface point and its repetition, metres
 _FAR = 0.015  # smallest distance of points outside the hand's box, metres: the box has this margin around the hand
@@ -49,7 +54,11 @@ class BatchRecipe:
     definition : float
         Strength of the jitter of joint definitions; see ``datasets.inexact_hands.jitter_keypoints``.
     detected : float
-        Probability that a hand uses the detected keypoints of the set, where the set has them.
+        Probability that a hand uses the detected keypoints of the set, where the set has them; see ``moved_points``.
+    exact : float
+        Probability that a hand that uses no detected keypoints has the true ones, without noise and jitter.
+    simulated : float
+        Probability that a hand that uses no detected keypoints has true ones with :data:`SIMULATED` errors.
     augment : float
         Strength of the picture augmentation; see ``augmentation.augment``.
     maps : int
@@ -71,6 +80,8 @@ class BatchRecipe:
     noise: float = 0.0
     definition: float = 0.0
     detected: float = 0.0
+    exact: float = 0.0
+    simulated: float = 0.0
     augment: float = 0.0
     maps: int = 0
     dense: bool = False
@@ -204,28 +215,6 @@ def stand_in() -> Tensor:
     return torch.tensor([(0.0, 0.0, 0.0), *bent], dtype=torch.float64) + torch.tensor([0.0, 0.0, 0.5])
 
 
-def aligned(detected: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Move and scale detected keypoints to the place and size of the true hand.
-
-    A single picture shows neither, so a network cannot learn them. Shape and orientation stay as detected.
-
-    Parameters
-    ----------
-    detected : (21, 3) float64
-        Detected keypoints, metres.
-    exact : (21, 3) float
-        True keypoints, same frame, metres.
-
-    Returns
-    -------
-    (21, 3) float64
-        The detected keypoints with the mean and size of the true ones.
-    """
-    middle, wanted = detected.mean(0), exact.mean(0)
-    scale = np.linalg.norm(exact - wanted) / max(float(np.linalg.norm(detected - middle)), 1e-9)
-    return (detected - middle) * scale + wanted
-
-
 def make_batch(
     scenes: SceneSet, indices: Sequence[int], recipe: BatchRecipe, seed: int, number: int
 ) -> SceneBatchTensors:
@@ -259,8 +248,10 @@ def make_batch(
     present = torch.from_numpy(np.stack([scene.present for scene in chosen]))
     exact = torch.from_numpy(np.stack([scene.keypoints for scene in chosen]).astype(np.float64))
     exact = torch.where(present[..., None, None], exact, stand_in())
-    keypoints = _keypoints(chosen, exact, recipe, rng, generator)
-    hands = {side: _samples(chosen, k, side, exact, keypoints, present, recipe, rng) for k, side in enumerate(SIDES)}
+    keypoints, found = _keypoints(chosen, exact, recipe, rng, generator)
+    hands = {
+        side: _samples(chosen, k, side, exact, keypoints, found, present, recipe, rng) for k, side in enumerate(SIDES)
+    }
     targets = picture_targets(chosen, recipe.maps, dense=recipe.dense) if recipe.maps else None
     images = np.stack([normalised(_picture(scene, recipe, rng)) for scene in chosen])
     intrinsics = torch.from_numpy(np.stack([scene.intrinsics for scene in chosen]))
@@ -279,25 +270,40 @@ def _picture(scene: Scene, recipe: BatchRecipe, rng: np.random.Generator) -> np.
 
 def _keypoints(
     scenes: Sequence[Scene], exact: Tensor, recipe: BatchRecipe, rng: np.random.Generator, generator: torch.Generator
-) -> Tensor:
-    """Keypoints (B, 2, 21, 3) that the networks are given: detected ones of the set, or true ones with jitter."""
+) -> tuple[Tensor, np.ndarray]:
+    """Keypoints (B, 2, 21, 3) that the networks are given: detected ones of the set, or true ones with jitter.
+
+    Also returns which hands (B, 2) have detected ones or those with simulated errors: their points move.
+    """
     flat = exact.flatten(0, 1)
     given = flat
     if recipe.noise or recipe.definition:
         given = jitter_keypoints(flat, generator, recipe.noise, recipe.definition)
     given = given.unflatten(0, exact.shape[:2]).clone()
     use = rng.random((len(scenes), 2)) < recipe.detected
+    simulated = np.zeros((len(scenes), 2), bool)
+    if recipe.exact or recipe.simulated:
+        drawn = rng.random((len(scenes), 2))
+        plain = torch.from_numpy(drawn < recipe.exact)
+        simulated = (drawn >= recipe.exact) & (drawn < recipe.exact + recipe.simulated)
+        visible = torch.from_numpy(np.stack([scene.visible for scene in scenes]).astype(np.float64)).flatten(0, 1)
+        errors = simulate_errors(flat, generator, SIMULATED, visible).unflatten(0, exact.shape[:2])
+        given = torch.where(plain[..., None, None], exact, given)
+        given = torch.where(torch.from_numpy(simulated)[..., None, None], errors, given)
     for row, scene in enumerate(scenes):
         for hand in range(2):
             found = None if scene.detected is None else scene.detected[hand]
-            if use[row, hand] and found is not None and np.isfinite(found).all() and scene.present[hand]:
-                given[row, hand] = torch.from_numpy(aligned(found.astype(np.float64), exact[row, hand].numpy()))
-    return given
+            use[row, hand] &= found is not None and bool(np.isfinite(found).all()) and bool(scene.present[hand])
+            if use[row, hand]:
+                assert found is not None
+                at_depth = at_depth_of(found.astype(np.float64), exact[row, hand].numpy())
+                given[row, hand] = torch.from_numpy(at_depth)
+    return given, use | simulated
 
 
 def _samples(
-    scenes: Sequence[Scene], hand: int, side: Side, exact: Tensor, keypoints: Tensor, present: Tensor,
-    recipe: BatchRecipe, rng: np.random.Generator,
+    scenes: Sequence[Scene], hand: int, side: Side, exact: Tensor, keypoints: Tensor, found: np.ndarray,
+    present: Tensor, recipe: BatchRecipe, rng: np.random.Generator,
 ) -> HandSamples:  # fmt: skip
     """Labelled points of the hands ``side`` (``hand`` is its index) in the query space of the given keypoints."""
     batch, count = len(scenes), recipe.points
@@ -307,6 +313,7 @@ def _samples(
     distance, other = np.full((batch, count), _FAR), np.full((batch, count), np.nan)
     part = np.zeros((batch, count), np.int64)
     surface = np.zeros((batch, recipe.surface, 3))
+    surface_part = np.zeros((batch, recipe.surface), np.int64)
     for row, scene in enumerate(scenes):
         if present[row, hand] and count:
             rows, stored = _choose(scene.points[hand], recipe, rng)
@@ -316,14 +323,32 @@ def _samples(
             part[row, : len(rows)] = scene.part[hand][rows]
             points[row, len(rows) :] = stored
         if present[row, hand] and recipe.surface:
-            surface[row] = _close(scene.points[hand], recipe.surface, rng)
-    seen = true_bones.from_query_space(torch.from_numpy(points) / QUERY_SCALE)
-    own = bones.to_query_space(seen)
-    close = bones.to_query_space(true_bones.from_query_space(torch.from_numpy(surface) / QUERY_SCALE)).float()
+            surface[row], near = _close(scene.points[hand], recipe.surface, rng)
+            surface_part[row] = scene.part[hand][near]
+    own, close = (
+        bones.to_query_space(true_bones.from_query_space(torch.from_numpy(there) / QUERY_SCALE))
+        for there in (points, surface)
+    )
+    for row in np.flatnonzero(found[:, hand] & present[:, hand].numpy()).tolist():
+        one, visible = slice(row, row + 1), scenes[row].visible[hand] > 0
+        moved_here, holds = moved_points(
+            points[row], part[row], true_bones[one], bones[one], visible, distance[row]
+        )  # fmt: skip
+        if holds.any():
+            again = rng.choice(np.flatnonzero(holds), size=int((~holds).sum()))
+            for values in (moved_here, distance[row], other[row], part[row]):
+                values[~holds] = values[again]
+        own[row] = torch.from_numpy(moved_here)
+        if recipe.surface:
+            close[row] = torch.from_numpy(
+                moved_points(surface[row], surface_part[row], true_bones[one], bones[one], visible)[0]
+            )
     signed = torch.from_numpy(distance).float()
     if recipe.cut:
         signed = cut_distance(signed, (own[..., 0] * QUERY_SCALE).float())
-    return HandSamples(bones, own.float(), signed, torch.from_numpy(other).float(), torch.from_numpy(part), close)
+    return HandSamples(
+        bones, own.float(), signed, torch.from_numpy(other).float(), torch.from_numpy(part), close.float()
+    )
 
 
 def _choose(points: np.ndarray, recipe: BatchRecipe, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -349,13 +374,15 @@ def _choose(points: np.ndarray, recipe: BatchRecipe, rng: np.random.Generator) -
     return np.concatenate([rng.integers(near, size=count - evenly), rows]), anywhere[outside]
 
 
-def _close(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def _close(points: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Choose ``count`` points close to a hand's surface from the first third of its labelled ``points`` (P, 3).
 
-    If that third is smaller than ``count``, points are repeated with a small random offset.
+    If that third is smaller than ``count``, points are repeated with a small random offset. Also returns the rows.
     """
     third = max(len(points) // 3, 1)
     if third >= count:
-        return points[rng.permutation(third)[:count]].astype(np.float64)
-    again = points[rng.integers(third, size=count)].astype(np.float64)
-    return again + rng.standard_normal(again.shape) * _APART
+        rows = rng.permutation(third)[:count]
+        return points[rows].astype(np.float64), rows
+    rows = rng.integers(third, size=count)
+    again = points[rows].astype(np.float64)
+    return again + rng.standard_normal(again.shape) * _APART, rows

@@ -1,9 +1,8 @@
 """A part decoder with whitened inputs for training; the whitening folds exactly into the finished weights.
 
 Raw inputs differ by two orders of magnitude between bones and between kinds of input, which stalls training. Whitening
-centres and scales the local points of each bone, and standardises the bone lengths, the pose translations and what is
-known of the shape. All of them enter the network linearly, so the trained layers have an exact form that takes raw
-inputs, and the other way round.
+centres and scales the local points of each bone, and standardises the bone lengths and the pose translations. All three
+enter the network linearly, so the trained layers have an exact form that takes raw inputs.
 """
 
 from __future__ import annotations
@@ -15,15 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE
-from im2hands.geometry.hand_shape import WIDTH_COUNT
-from im2hands.networks.part_decoder import HIDDEN, FoldedParts, PartDecoder
+from im2hands.networks.part_decoder import FoldedParts, PartDecoder
 from im2hands.networks.shape_encoder import ShapeCode
 
 # Scale of bone-local points, metres: a finger bone's half length, the palm's half size.
 _FINGER_SCALE, _PALM_SCALE = 0.020, 0.045
-_WIDTH_SCALE = 0.12  # of the logarithms of widths
-_MOST = 2.5  # scales that a number of the shape may differ from its mean
-_WARP_SCALE = 0.1  # of the warp of bone-local points, so that it learns no faster than the layers after it
 
 
 @dataclass(frozen=True)
@@ -44,10 +39,6 @@ class Whitening:
         Mean of the translations of the bone transforms ``W``.
     pose_scale : (48,) float32
         Standard deviation of these translations.
-    shape_mean : (47,) float32
-        Mean of the numbers that tell the shape; 0 for widths and what is known of them.
-    shape_scale : (47,) float32
-        Their standard deviation; 0.12 for the logarithms of widths, 1 for what is known of them.
     """
 
     local_mean: Tensor
@@ -56,11 +47,9 @@ class Whitening:
     length_scale: Tensor
     pose_mean: Tensor
     pose_scale: Tensor
-    shape_mean: Tensor
-    shape_scale: Tensor
 
     @classmethod
-    def measure(cls, local_mean: Tensor, lengths: Tensor, transforms: Tensor, shape: Tensor) -> Whitening:
+    def measure(cls, local_mean: Tensor, lengths: Tensor, transforms: Tensor) -> Whitening:
         """Measure the whitening on H hands.
 
         Parameters
@@ -71,8 +60,6 @@ class Whitening:
             Bone lengths, metres.
         transforms : (H, 16, 4, 4) float
             Bone transforms ``W``.
-        shape : (H, 47) float
-            See ``geometry.hand_shape.shape_inputs``.
 
         Returns
         -------
@@ -82,9 +69,6 @@ class Whitening:
         scale = torch.full((BONE_COUNT, 1), _FINGER_SCALE / QUERY_SCALE)
         scale[0] = _PALM_SCALE / QUERY_SCALE
         pose = transforms[:, :, :3, 3].flatten(1).float()
-        shape_mean, shape_scale = shape.float().mean(0), shape.float().std(0).clamp_min(1e-3)  # 1 mm at least
-        shape_mean[-2 * WIDTH_COUNT :] = 0.0
-        shape_scale[-2 * WIDTH_COUNT : -WIDTH_COUNT], shape_scale[-WIDTH_COUNT:] = _WIDTH_SCALE, 1.0
         return cls(
             local_mean.float(),
             scale,
@@ -92,8 +76,6 @@ class Whitening:
             lengths.float().std(0),
             pose.mean(0),
             pose.std(0).clamp_min(1e-3),  # the palm's own translation is always zero
-            shape_mean,
-            shape_scale,
         )
 
 
@@ -105,7 +87,7 @@ class WhitenedPartDecoder(PartDecoder):
     whitening : Whitening
         Means and scales; they become buffers.
     shape : bool
-        Whether there is a shape encoder.
+        Whether there is a shape encoder. It whitens its inputs itself.
     """
 
     local_mean: Tensor
@@ -114,14 +96,9 @@ class WhitenedPartDecoder(PartDecoder):
     length_scale: Tensor
     pose_mean: Tensor
     pose_scale: Tensor
-    shape_mean: Tensor
-    shape_scale: Tensor
 
     def __init__(self, whitening: Whitening, *, shape: bool = False) -> None:
         super().__init__(0, shape=shape)
-        if self.shape_encoder is not None:
-            self.shape_encoder.low.fill_(-_MOST)
-            self.shape_encoder.high.fill_(_MOST)
         for name, value in vars(whitening).items():
             self.register_buffer(name, value.clone())
 
@@ -142,16 +119,6 @@ class WhitenedPartDecoder(PartDecoder):
             code,
             self.code_1.bias - code @ self.length_mean,
         )
-
-    def encode_shape(self, inputs: Tensor | None) -> ShapeCode | None:
-        """Encode the shapes of hands from raw inputs; see ``PartDecoder.encode_shape``."""
-        if self.shape_encoder is None or inputs is None:
-            return super().encode_shape(inputs)
-        code = super().encode_shape((inputs - self.shape_mean) / self.shape_scale)
-        assert code is not None
-        turn = _WARP_SCALE * code.warp[..., :3]
-        shift = _WARP_SCALE * code.warp[..., 3] * self.local_scale - (turn @ self.local_mean[..., None])[..., 0]
-        return ShapeCode(code.offset, torch.cat([turn, shift[..., None]], dim=-1))
 
     def fold(self, transforms: Tensor, lengths: Tensor, shape: ShapeCode | None = None) -> FoldedParts:
         """Prepare the part networks of hands from raw inputs; see ``PartDecoder.fold``."""
@@ -183,19 +150,8 @@ class WhitenedPartDecoder(PartDecoder):
         decoder.code_1.weight.copy_(code)
         decoder.code_1.bias.copy_(code_bias)
         decoder.code_2.load_state_dict(self.code_2.state_dict())
-        own, other = self.shape_encoder, decoder.shape_encoder
-        if own is not None and other is not None:
-            other.low.copy_(self.shape_mean + self.shape_scale * own.low)
-            other.high.copy_(self.shape_mean + self.shape_scale * own.high)
-            weight = own.linear1.weight / self.shape_scale
-            other.linear1.weight.copy_(weight)
-            other.linear1.bias.copy_(own.linear1.bias - weight @ self.shape_mean)
-            other.linear2.load_state_dict(own.linear2.state_dict())
-            for target, rows in zip(other.linear3.parameters(), own.linear3.parameters(), strict=True):
-                offset, turn, shift = _split(rows)
-                turn, shift = _WARP_SCALE * turn, _WARP_SCALE * shift * self.local_scale[..., None]
-                shift = shift - torch.einsum("bcdk,bd->bck", turn, self.local_mean)
-                target.copy_(_joined(offset, turn, shift).reshape(target.shape))
+        if self.shape_encoder is not None and decoder.shape_encoder is not None:
+            decoder.shape_encoder.load_state_dict(self.shape_encoder.state_dict())
         return decoder
 
     @torch.no_grad()
@@ -218,25 +174,5 @@ class WhitenedPartDecoder(PartDecoder):
         self.code_1.weight.copy_(code * self.length_scale)
         self.code_1.bias.copy_(decoder.code_1.bias + code @ self.length_mean)
         self.code_2.load_state_dict(decoder.code_2.state_dict())
-        own, other = self.shape_encoder, decoder.shape_encoder
-        if own is not None and other is not None:
-            own.linear1.weight.copy_(other.linear1.weight * self.shape_scale)
-            own.linear1.bias.copy_(other.linear1.bias + other.linear1.weight @ self.shape_mean)
-            own.linear2.load_state_dict(other.linear2.state_dict())
-            for target, rows in zip(own.linear3.parameters(), other.linear3.parameters(), strict=True):
-                offset, turn, shift = _split(rows)
-                shift = shift + torch.einsum("bcdk,bd->bck", turn, self.local_mean)
-                shift = shift / self.local_scale[..., None] / _WARP_SCALE
-                target.copy_(_joined(offset, turn / _WARP_SCALE, shift).reshape(target.shape))
-
-
-def _split(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows (16 * 76, ...) of the shape encoder's last layer: offset, and the warp's (16, 3, 3, K) and (16, 3, K)."""
-    by_bone = rows.reshape(BONE_COUNT, -1, rows[0].numel())
-    warp = by_bone[:, HIDDEN:].unflatten(1, (3, 4))
-    return by_bone[:, :HIDDEN], warp[:, :, :3], warp[:, :, 3]
-
-
-def _joined(offset: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
-    """The opposite of ``_split``, (16, 76, K)."""
-    return torch.cat([offset, torch.cat([turn, shift[:, :, None]], dim=2).flatten(1, 2)], dim=1)
+        if self.shape_encoder is not None and decoder.shape_encoder is not None:
+            self.shape_encoder.load_state_dict(decoder.shape_encoder.state_dict())

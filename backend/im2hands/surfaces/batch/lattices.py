@@ -1,21 +1,34 @@
 """Lattices of many hands at once, on the device of the networks.
 
-This is ``surfaces.walked_lattice`` for a batch, with the same result. All lattices have one shape, that of the largest
-hand, and one numbering: a point is ``hand * volume + place``. A step of the walk is a few tensor operations and one
-network call for all hands, and no step runs on the CPU.
+This gives the surfaces of ``surfaces.walked_lattice`` for a batch. There a walk visits cell after cell. Here every step
+treats the whole lattice of all hands: a device does that at once, while each question about a single cell would make
+the processor wait. A walk therefore waits once for each call of the network.
+
+A level is the lattice of one spacing. All hands share its shape, that of the largest hand. The points around a smaller
+hand's box belong to its rim. ``(H, X, Y, Z)`` are the points of a level of H hands, ``(H, X - 1, Y - 1, Z - 1)`` its
+cells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from im2hands.core.devices import exact_dtype
+from im2hands.geometry.bones import QUERY_SCALE
 from im2hands.geometry.marching_cubes import NearSurface
-from im2hands.surfaces.walked_lattice import AROUND, CLEAR, CORNERS, OUTSIDE, SIDES_OF_CELL, SMALLEST
+from im2hands.surfaces.walked_lattice import OUTSIDE, SMALLEST
+
+_AHEAD = (0, 3, 8)
+"""By how many cells the waves of a walk go ahead of what they found; the last number holds for all that follow."""
+
+Ask = Callable[[Tensor], Tensor]
+"""Points (H, N, 3) of the hands' query spaces to logits (H, N), positive inside."""
 
 
 class LatticeBatch:
@@ -31,218 +44,98 @@ class LatticeBatch:
         Spacing of the finest lattice, metres.
     coarsest : int
         Step of the coarsest lattice, in voxels.
-    device : torch.device
-        Where everything is computed.
+
+    Attributes
+    ----------
+    constants : (H, 6) float64
+        What ``begin`` needs on the device: origins and sizes, in voxels.
     """
 
-    def __init__(self, low: np.ndarray, high: np.ndarray, voxel: float, coarsest: int, device: torch.device) -> None:
-        self.voxel, self.coarsest, self.device = voxel, coarsest, device
+    def __init__(self, low: np.ndarray, high: np.ndarray, voxel: float, coarsest: int) -> None:
+        self.voxel, self.coarsest, self.hands = voxel, coarsest, len(low)
         first = np.floor(np.asarray(low, float) / (voxel * coarsest)).astype(int)
         last = np.ceil(np.asarray(high, float) / (voxel * coarsest)).astype(int)
-        self.hands = len(first)
-        origins, sizes = (first - 1) * coarsest, (last - first + 2) * coarsest + 1
+        self.origins = (first - 1) * coarsest
+        sizes = (last - first + 2) * coarsest + 1
         self.shape = tuple(int(n) for n in sizes.max(0))
-        self.volume = int(np.prod(self.shape))
-        self.sizes = torch.from_numpy(sizes).to(device)
-        self._host_origins, self._origins = origins, torch.from_numpy(origins).to(device)
-        strides = np.array([self.shape[1] * self.shape[2], self.shape[2], 1])
-        self._strides = torch.from_numpy(strides).to(device)
-        # Offsets between points. Single offsets are kept as Python numbers, so that no step waits for the device.
-        self._corners, self._around = (torch.from_numpy(v @ strides).to(device) for v in (CORNERS, AROUND - 1))
-        self._eighths = [int(place @ strides) for place in CORNERS]
-        self._behind = [int(towards @ strides) for _, towards in SIDES_OF_CELL]
+        self.constants = torch.from_numpy(np.concatenate([self.origins, sizes], axis=1).astype(float))
 
-    def hand(self, points: Tensor) -> Tensor:
-        """The hands that points belong to.
+    def points(self, step: int) -> tuple[int, int, int]:
+        """Points along each axis of the level with a step (in voxels)."""
+        x, y, z = ((n - 1) // step + 1 for n in self.shape)
+        return x, y, z
+
+    def begin(self, constants: Tensor) -> _OnDevice:
+        """Make the tensors of the lattices.
 
         Parameters
         ----------
-        points : (...) int64
-            Points of the lattices, as numbers.
-
-        Returns
-        -------
-        (...) int64
-            Numbers of the hands.
+        constants : (H, 6) float
+            ``constants``, on the device.
         """
-        return points.div(self.volume, rounding_mode="floor")
+        origins, sizes = constants.long().split(3, dim=1)
+        own = []
+        for axis, count in enumerate(self.shape):
+            place = torch.arange(count, device=constants.device)
+            own.append((place >= self.coarsest) & (place < sizes[:, axis, None] - self.coarsest))
+        box = own[0][:, :, None, None] & own[1][:, None, :, None] & own[2][:, None, None, :]
+        return _OnDevice(origins[:, None], ~box)
 
-    def index(self, points: Tensor) -> Tensor:
-        """The coordinates of points in their hand's array.
-
-        Parameters
-        ----------
-        points : (N,) int64
-            Points of the lattices, as numbers.
-
-        Returns
-        -------
-        (N, 3) int64
-            Coordinates.
-        """
-        place, depth = points % self.volume, self.shape[2]
-        row = place.div(depth, rounding_mode="floor")
-        return torch.stack([row.div(self.shape[1], rounding_mode="floor"), row % self.shape[1], place % depth], dim=-1)
-
-    def positions(self, points: Tensor) -> Tensor:
-        """The positions of points, each in its hand's canonical frame.
+    def near_surface(self, places: np.ndarray, values: np.ndarray, hand: int, step: int) -> NearSurface | None:
+        """The evaluated points of one hand.
 
         Parameters
         ----------
-        points : (N,) int64
-            Points of the lattices, as numbers.
-
-        Returns
-        -------
-        (N, 3) float32
-            Positions, metres.
-        """
-        whole = self.index(points) + self._origins[self.hand(points)]
-        return (whole.to(exact_dtype(self.device)) * self.voxel).float()
-
-    def corners(self, cells: Tensor, step: int) -> Tensor:
-        """The corners of cells.
-
-        Parameters
-        ----------
-        cells : (N,) int64
-            Cells of the lattices with that step.
-        step : int
-            Step of the lattices, in voxels.
-
-        Returns
-        -------
-        (N, 8) int64
-            Points, in the order of ``walked_lattice.CORNERS``.
-        """
-        return cells[:, None] + self._corners * step
-
-    def around(self, cells: Tensor, step: int) -> Tensor:
-        """Cells and their neighbours.
-
-        Parameters
-        ----------
-        cells : (N,) int64
-            Cells of the lattices with that step.
-        step : int
-            Step of the lattices, in voxels.
-
-        Returns
-        -------
-        (N, 27) int64
-            Cells.
-        """
-        return cells[:, None] + self._around * step
-
-    def behind(self, cells: Tensor, side: int, step: int) -> Tensor:
-        """The cells (N,) on the other side of one of the six faces of cells (N,).
-
-        Parameters
-        ----------
-        cells : (N,) int64
-            Cells of the lattice with that step.
-        side : int
-            Number of the face, in the order of ``walked_lattice.SIDES_OF_CELL``.
-        step : int
-            Step of the lattice, in voxels.
-        """
-        return cells + self._behind[side] * step
-
-    def cells(self, step: int) -> Tensor:
-        """All cells of the lattices with a step that contain a point of a hand's box.
-
-        Parameters
-        ----------
-        step : int
-            Step of the lattices, in voxels.
-
-        Returns
-        -------
-        (N,) int64
-            Cells, ascending.
-        """
-        found = []
-        for hand, size in enumerate(self.sizes.tolist()):
-            axes = [torch.arange(self.coarsest - step, n - self.coarsest, step, device=self.device) for n in size]
-            index = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
-            found.append((index * self._strides).sum(-1) + hand * self.volume)
-        return torch.cat(found)
-
-    def rim(self) -> Tensor:
-        """Bool (H * volume,): the points outside the hands' boxes."""
-        rim = torch.ones(self.hands, *self.shape, dtype=torch.bool, device=self.device)
-        for hand, size in enumerate(self.sizes.tolist()):
-            x, y, z = (slice(self.coarsest, n - self.coarsest) for n in size)
-            rim[hand, x, y, z] = False
-        return rim.flatten()
-
-    def eighths(self, cells: Tensor, inside: Tensor, step: int) -> Tensor:
-        """The eighths of cells that the surface crosses, according to their corners.
-
-        Parameters
-        ----------
-        cells : (N,) int64
-            Cells that are split into eight.
-        inside : (N, 3, 3, 3) bool
-            Which points of each split cell are inside.
-        step : int
-            Step of the eighths, in voxels.
-
-        Returns
-        -------
-        (M,) int64
-            Eighths whose corners are on both sides of the surface.
-        """
-        found = []
-        for place, offset in zip(CORNERS, self._eighths, strict=True):
-            x, y, z = (slice(k, k + 2) for k in place)
-            eighth = inside[:, x, y, z].reshape(-1, 8)
-            mixed = eighth.any(1) & ~eighth.all(1)
-            found.append(cells[mixed] + offset * step)
-        together = torch.cat(found)
-        index = self.index(together)
-        # The rim is wider on a coarse lattice; on this one no cell of its outer part is crossed.
-        last = self.sizes[self.hand(together)] - 1 - self.coarsest
-        return together[((index >= self.coarsest - step) & (index <= last)).all(1)]
-
-    def near_surface(self, points: Tensor, values: Tensor, step: int) -> list[NearSurface | None]:
-        """The evaluated points, hand by hand, on the CPU.
-
-        Parameters
-        ----------
-        points : (N,) int64
-            Points of the lattice with that step, ascending.
-        values : (N,) float
+        places : (N,) int64
+            Points of the level with that step, as numbers in its array, ascending.
+        values : (N,) float32
             Their logits.
+        hand : int
+            Number of the hand.
         step : int
-            Step of the lattice, in voxels.
+            Step of the level, in voxels.
 
         Returns
         -------
-        list of NearSurface or None
-            One entry per hand; None for hands without any point.
+        NearSurface or None
+            None without any point.
         """
-        counts = torch.bincount(self.hand(points), minlength=self.hands).tolist()
-        index, logits = (self.index(points) // step).cpu().numpy(), values.float().cpu().numpy()
-        result: list[NearSurface | None] = []
-        start = 0
-        for hand, count in enumerate(counts):
-            rows = slice(start, start + count)
-            start += count
-            if not count:
-                result.append(None)
-                continue
-            low = index[rows].min(0)
-            width, height, depth = (int(n) for n in index[rows].max(0) - low + 1)
-            shape = (width, height, depth)
-            places = np.ravel_multi_index(tuple((index[rows] - low).T), shape)
-            position = (low * step + self._host_origins[hand]) * self.voxel
-            result.append(NearSurface(shape, places, logits[rows], position, self.voxel * step))
-        return result
+        if not len(places):
+            return None
+        index = np.stack(np.unravel_index(places, self.points(step)), axis=-1)
+        low = index.min(0)
+        width, height, depth = (int(n) for n in index.max(0) - low + 1)
+        shape = (width, height, depth)
+        flat = np.ravel_multi_index(tuple((index - low).T), shape)
+        position = (low * step + self.origins[hand]) * self.voxel
+        return NearSurface(shape, flat, values, position, self.voxel * step)
 
 
-Ask = Callable[[Tensor], Tensor]
-"""Points (N,) of the lattices, ascending, to logits (N,), positive inside."""
+@dataclass(frozen=True)
+class _OnDevice:
+    """Tensors of a ``LatticeBatch``: origins (H, 1, 3) int64 in voxels, and the finest level's rim (H, X, Y, Z)."""
+
+    origins: Tensor
+    rim: Tensor
+
+
+@dataclass
+class Level:
+    """The lattice of one spacing.
+
+    Parameters
+    ----------
+    step : int
+        Its spacing, in voxels.
+    values : (H, X, Y, Z) float32
+        Logits; where they are not known, guesses.
+    known : (H, X, Y, Z) bool
+        Points whose logit was evaluated, and the rim.
+    """
+
+    step: int
+    values: Tensor
+    known: Tensor
 
 
 class BatchField:
@@ -252,138 +145,239 @@ class BatchField:
     ----------
     lattice : LatticeBatch
         The lattices.
+    given : _OnDevice
+        Their tensors, from ``LatticeBatch.begin``.
     ask : callable
-        Evaluates the network: points (N,) of the lattices, ascending, to logits (N,), positive inside.
+        Evaluates the network.
+
+    Attributes
+    ----------
+    queries : int
+        Number of points that were evaluated.
     """
 
-    def __init__(self, lattice: LatticeBatch, ask: Ask) -> None:
-        self.lattice, self._ask = lattice, ask
+    def __init__(self, lattice: LatticeBatch, given: _OnDevice, ask: Ask) -> None:
+        self._lattice, self._given, self._ask = lattice, given, ask
         self.queries = 0
-        self._values = torch.full((lattice.hands * lattice.volume,), OUTSIDE, device=lattice.device)
-        self._known = lattice.rim()
-        self._guessed = torch.zeros_like(self._known)
-        self._sides = [torch.from_numpy(corners).to(lattice.device) for corners, _ in SIDES_OF_CELL]
 
-    def values(self, points: Tensor) -> Tensor:
-        """Logits (...) of points (...); see ``walked_lattice.LatticeField.values``."""
-        unknown = points[~self._known[points]]
-        if len(unknown):
-            unknown = unknown.unique()
-            self.queries += len(unknown)
-            values = self._ask(unknown).to(self._values)
-            self._values[unknown] = torch.where(values.abs() < SMALLEST, SMALLEST, values)
-            self._known[unknown] = True
-        return self._values[points]
-
-    def inside(self, cells: Tensor, step: int) -> Tensor:
-        """Which corners (N, 8) of cells (N,) are inside; those at crossed edges, or without a guess, are evaluated."""
-        corners = self.lattice.corners(cells, step)
-        unknown = ~self._guessed[corners]
-        while True:
-            self.values(corners[unknown])
-            inside = self._values[corners] > 0
-            cube = inside.view(-1, 2, 2, 2)
-            ends = torch.zeros_like(cube)
-            for axis in (1, 2, 3):
-                first, last = cube.split(1, dim=axis)
-                ends |= first != last
-            unknown = ends.view(-1, 8) & ~self._known[corners]
-            if not unknown.any():
-                return inside
-
-    def crossed(self, cells: Tensor, step: int) -> Tensor:
-        """Those of the cells (N,) that the surface crosses; see ``walked_lattice.LatticeField.crossed``."""
-        inside = self.inside(cells, step)
-        return cells[inside.any(1) & ~inside.all(1)]
-
-    def reached(self, step: int) -> Tensor:
-        """Cells with a corner inside, and their neighbours; see ``walked_lattice.LatticeField.reached``."""
-        cells = self.lattice.cells(step)
-        near = self.lattice.around(cells[self.inside(cells, step).any(1)], step).unique()
-        return near[torch.isin(near, cells)]
-
-    def walk(self, cells: Tensor, step: int) -> Tensor:
-        """All crossed cells that can be reached from the crossed ones among ``cells``.
+    def level(self, step: int) -> Level:
+        """A level of which nothing is known but the rim.
 
         Parameters
         ----------
-        cells : (N,) int64
+        step : int
+            Its spacing, in voxels.
+        """
+        rim = self._rim(step)
+        return Level(step, torch.full(rim.shape, OUTSIDE, device=rim.device), rim.clone())
+
+    def evaluate(self, level: Level, wanted: Tensor) -> bool:
+        """Evaluate the unknown ones of some points.
+
+        Parameters
+        ----------
+        level : Level
+            The level.
+        wanted : (H, X, Y, Z) bool
+            The points.
+
+        Returns
+        -------
+        bool
+            Whether there were any. The answer is the one thing that the processor waits for.
+        """
+        places, counts = chosen(wanted & ~level.known)
+        if places is None:
+            return False
+        self.queries += sum(counts)
+        values = self._ask(self._positions(places, level)).to(level.values)
+        values = torch.where(values.abs() < SMALLEST, SMALLEST, values)
+        # The rows of hands with fewer points end in copies of the last point, which belongs to the rim.
+        values = torch.where(places < level.values[0].numel() - 1, values, OUTSIDE)
+        level.values.flatten(1).scatter_(1, places, values)
+        level.known |= wanted
+        return True
+
+    def walk(self, level: Level, cells: Tensor) -> Tensor:
+        """Find all crossed cells that can be reached from the crossed ones among some cells.
+
+        Parameters
+        ----------
+        level : Level
+            The level. The corners of the cells that are visited become known.
+        cells : (H, X - 1, Y - 1, Z - 1) bool
             Cells to start from.
-        step : int
-            Step of the lattices, in voxels.
 
         Returns
         -------
-        (M,) int64
-            Crossed cells, ascending.
+        (H, X - 1, Y - 1, Z - 1) bool
+            The crossed cells.
         """
-        visited = torch.zeros_like(self._known)
-        found = [cells[:0]]
-        while len(cells):
-            visited[cells] = True
-            inside = self.inside(cells, step)
-            crossed = inside.any(1) & ~inside.all(1)
-            cells, inside = cells[crossed], inside[crossed]
-            found.append(cells)
-            onward = []
-            for side, corners in enumerate(self._sides):
-                seen = inside.index_select(1, corners)
-                onward.append(self.lattice.behind(cells[seen.any(1) & ~seen.all(1)], side, step))
-            cells = torch.cat(onward)
-            cells = cells[~visited[cells]].unique()
-        return torch.cat(found).sort().values
+        wave = 0
+        while self.evaluate(level, corners(cells)):
+            onward = _beyond(level.values > 0, cells)
+            # Few points are new after some waves, and the waits count: so the walk goes ahead.
+            ahead = _AHEAD[min(wave, len(_AHEAD) - 1)]
+            cells, wave = onward | dilated(onward & ~cells, ahead) if ahead else onward, wave + 1
+        return cells & crossed(level.values > 0)
 
-    def halved(self, cells: Tensor, step: int) -> Tensor:
-        """Cells of half the size that the surface should cross; see ``walked_lattice.LatticeField.halved``."""
-        cube = self._values[self.lattice.corners(cells, step)].view(-1, 2, 2, 2)
-        doubt = CLEAR * (cube.amax((1, 2, 3)) - cube.amin((1, 2, 3)))
+    def finer(self, level: Level, cells: Tensor) -> tuple[Level, Tensor]:
+        """The level of half the spacing, its values guessed from this level.
+
+        Parameters
+        ----------
+        level : Level
+            This level.
+        cells : (H, X - 1, Y - 1, Z - 1) bool
+            Its crossed cells.
+
+        Returns
+        -------
+        Level
+            The finer level.
+        (H, X', Y', Z') bool
+            Its cells that the surface should cross, within the given ones.
+        """
+        step, values = level.step // 2, level.values
         for axis in (1, 2, 3):
-            first, last = cube.split(1, dim=axis)
-            cube = torch.cat([first, (first + last) / 2, last], dim=axis)
-        middles = self.lattice.corners(cells, step // 2)[:, -1]
-        points, guesses = self.lattice.around(middles, step // 2), cube.flatten(1)
-        clear = guesses.abs() > doubt[:, None]
-        self._guessed[points[clear]] = True
-        self._guessed[points[~clear]] = False
-        clear &= ~self._known[points]
-        self._values[points[clear]] = guesses[clear]
-        return self.lattice.eighths(cells, cube > 0, step // 2)
+            values = _doubled(values, axis)
+        rim = self._rim(step)
+        known = rim.clone()
+        known[:, ::2, ::2, ::2] |= level.known
+        finer = Level(step, values.masked_fill_(rim, OUTSIDE), known)
+        split = cells[:, :, None, :, None, :, None].expand(-1, -1, 2, -1, 2, -1, 2)
+        inner = split.reshape(len(cells), *(2 * n for n in cells.shape[1:]))
+        return finer, inner & crossed(values > 0)
 
-    def refined(self, cells: Tensor, step: int, finest: int) -> Tensor:
-        """Find the crossed cells of the lattice with step ``finest`` from those of a coarse lattice, level by level.
+    def near_surface(self, level: Level, cells: Tensor) -> list[NearSurface | None]:
+        """The corners of crossed cells and their logits, hand by hand, on the processor.
 
         Parameters
         ----------
-        cells : (N,) int64
-            Crossed cells of the coarse lattice.
-        step : int
-            Step of the coarse lattice, in voxels.
-        finest : int
-            Step of the lattice that is wanted, in voxels.
-
-        Returns
-        -------
-        (M,) int64
-            Crossed cells of the fine lattice.
-        """
-        while step > finest:
-            cells, step = self.walk(self.halved(cells, step), step // 2), step // 2
-        return cells
-
-    def near_surface(self, cells: Tensor, step: int) -> list[NearSurface | None]:
-        """The corners of crossed cells and their logits, hand by hand.
-
-        Parameters
-        ----------
-        cells : (N,) int64
-            Crossed cells of the lattices with that step.
-        step : int
-            Step of the lattices, in voxels.
+        level : Level
+            The level.
+        cells : (H, X - 1, Y - 1, Z - 1) bool
+            Crossed cells, from ``walk``.
 
         Returns
         -------
         list of NearSurface or None
-            One entry per hand; None for hands without a crossed cell.
+            One entry a hand; None for hands without a crossed cell.
         """
-        points = self.lattice.corners(cells, step).unique()
-        return self.lattice.near_surface(points, self._values[points], step)
+        places, counts = chosen(corners(cells))
+        if places is None:
+            return [None] * self._lattice.hands
+        values = level.values.flatten(1).gather(1, places)
+        both = torch.stack([places.int(), values.view(torch.int32)]).cpu().numpy()  # one download
+        return [
+            self._lattice.near_surface(
+                both[0, hand, :count].astype(np.int64), both[1, hand, :count].view(np.float32), hand, level.step
+            )
+            for hand, count in enumerate(counts)
+        ]
+
+    def _rim(self, step: int) -> Tensor:
+        return self._given.rim[:, ::step, ::step, ::step]
+
+    def _positions(self, places: Tensor, level: Level) -> Tensor:
+        """Points (H, N, 3) float32 of query space, of places (H, N) in the level's array."""
+        _, _, height, depth = level.values.shape
+        row = places // depth
+        index = torch.stack([row // height, row % height, places % depth], dim=-1)
+        whole = index * level.step + self._given.origins
+        return (whole.to(exact_dtype(places.device)) * self._lattice.voxel).float() / QUERY_SCALE
+
+
+def corners(cells: Tensor) -> Tensor:
+    """The points (H, X, Y, Z) bool that are corners of some cells (H, X - 1, Y - 1, Z - 1) bool."""
+    points = functional.pad(cells, (1, 1, 1, 1, 1, 1))
+    for axis in (3, 2, 1):
+        points = _either(points, axis)
+    return points
+
+
+def dilated(cells: Tensor, width: int = 1) -> Tensor:
+    """Cells (H, X, Y, Z) bool and all that are at most some cells away along each axis."""
+    shape = cells.shape
+    wide = functional.max_pool2d(cells.float().flatten(0, 1), 2 * width + 1, 1, width)
+    wide = functional.max_pool2d(wide.view(shape[0], shape[1], -1), (2 * width + 1, 1), 1, (width, 0))
+    return wide.view(shape) > 0
+
+
+def touched(inside: Tensor) -> Tensor:
+    """The cells (H, X - 1, Y - 1, Z - 1) bool with a corner inside, of points (H, X, Y, Z) bool."""
+    for axis in (3, 2, 1):
+        inside = _either(inside, axis)
+    return inside
+
+
+def _either(mask: Tensor, axis: int) -> Tensor:
+    """Whether a point or its successor along an axis is set."""
+    count = mask.shape[axis] - 1
+    return mask.narrow(axis, 0, count) | mask.narrow(axis, 1, count)
+
+
+def _both(mask: Tensor, axis: int) -> Tensor:
+    count = mask.shape[axis] - 1
+    return mask.narrow(axis, 0, count) & mask.narrow(axis, 1, count)
+
+
+def crossed(inside: Tensor) -> Tensor:
+    """The cells whose corners, among points (H, X, Y, Z) bool, are on both sides."""
+    some = every = inside
+    for axis in (3, 2, 1):
+        some, every = _either(some, axis), _both(every, axis)
+    return some ^ every
+
+
+def _beyond(inside: Tensor, cells: Tensor) -> Tensor:
+    """Cells, and those on the other side of their faces whose corners are on both sides."""
+    along = {axis: (_either(inside, axis), _both(inside, axis)) for axis in (2, 3)}
+    found = cells.clone()
+    for axis, first, second in ((1, 3, 2), (2, 3, 1), (3, 2, 1)):
+        some, every = along[first]
+        faces = _either(some, second) ^ _both(every, second)
+        count = cells.shape[axis] - 1
+        faces = faces.narrow(axis, 1, count)  # those between two cells
+        before, after = (cells.narrow(axis, k, count) for k in (0, 1))
+        found.narrow(axis, 1, count).logical_or_(faces & before)
+        found.narrow(axis, 0, count).logical_or_(faces & after)
+    return found
+
+
+def _doubled(values: Tensor, axis: int) -> Tensor:
+    """Values with the means of neighbours along an axis between them."""
+    count = values.shape[axis]
+    shape = list(values.shape)
+    shape[axis] = 2 * count - 1
+    result = values.new_empty(shape)
+    even, odd = ([slice(None)] * axis + [slice(k, None, 2)] for k in (0, 1))
+    result[tuple(even)] = values
+    result[tuple(odd)] = torch.lerp(values.narrow(axis, 0, count - 1), values.narrow(axis, 1, count - 1), 0.5)
+    return result
+
+
+def chosen(mask: Tensor) -> tuple[Tensor | None, list[int]]:
+    """The places that are set, hand by hand.
+
+    Parameters
+    ----------
+    mask : (H, X, Y, Z) bool
+        Points.
+
+    Returns
+    -------
+    (H, N) int64 or None
+        Places in a hand's array, ascending. Rows of hands with fewer points are filled with the last place. None where
+        nothing is set.
+    list of int
+        How many each hand has.
+    """
+    passed = mask.flatten(1).cumsum(1, dtype=torch.int32)
+    counts = passed[:, -1].tolist()  # the processor waits here
+    most = max(counts)
+    if not most:
+        return None, counts
+    rank = torch.arange(1, most + 1, dtype=torch.int32, device=mask.device).expand(len(mask), -1)
+    # The n-th place is the first one up to which n are set. (nonzero would have to wait a second time.)
+    return torch.searchsorted(passed, rank.contiguous()).clamp_(max=passed.shape[1] - 1), counts

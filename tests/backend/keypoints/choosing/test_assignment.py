@@ -72,6 +72,21 @@ def test_a_hand_that_appears_as_several_hypotheses_counts_with_all_of_them() -> 
     assert answers(verdict(single, pair), EVEN).best() == Assignment(0, 2)
 
 
+def test_a_hypothesis_amid_probable_ones_wins_over_a_likelier_one_by_itself() -> None:
+    """Four left hands: three lie within a tenth of a palm length, the fourth far away; the fifth is the right hand."""
+    along = np.array([0.0, 0.1, 0.2, 3.0, 9.0])
+    apart = abs(along[:, None] - along)
+    pair = np.full((5, 5), -20.0)
+    pair[:4, 4] = 2.0, 2.0, 2.0, 2.5
+    seen = verdict([[0.0, 0.0]] * 5, pair.tolist())
+    for marked, lone, amid in (((None, None), 3, 1), ((2, None), 2, 2)):
+        made = answers(seen, OF_HANDS["both"], marked)
+        assert made.best() == Assignment(lone, 4)
+        assert made.best(apart) == Assignment(amid, 4)
+    alone = verdict([[2.0, -9.0], [2.0, -9.0], [2.0, -9.0], [2.5, -9.0], [-9.0, -9.0]])
+    assert answers(alone, OF_HANDS["left"]).best(apart) == Assignment(1, None)
+
+
 @settings(max_examples=60, deadline=None)
 @given(verdicts(1), st.sampled_from([0, 1]), st.data(), st.sampled_from(["auto", "both"]))
 def test_a_marked_hand_is_always_taken_on_its_side(

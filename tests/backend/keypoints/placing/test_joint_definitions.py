@@ -7,13 +7,14 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from chain_hands import canonical_hand
 from hand_pictures import hand_shape, seen_hand
 
 from im2hands.core.camera import Camera
 from im2hands.core.hands import SIDES, Side
 from im2hands.keypoints.hypothesis import OWN, READ, READING
 from im2hands.keypoints.placing.joint_definitions import OFFSETS, from_own_definition, joint_axes, to_own_definition
-from im2hands.keypoints.placing.kinematics import ANGLE_LIMITS, USUAL_STRETCH, HandPose
+from im2hands.keypoints.placing.kinematics import ANGLE_LIMITS
 from im2hands.keypoints.placing.solve import place_hands
 
 TIPS = [4, 8, 12, 16, 20]
@@ -24,8 +25,7 @@ def bent(side: Side, first: float, others: float) -> np.ndarray:
     """Hand in its canonical frame (back of the hand along +y) whose fingers are bent by the given degrees."""
     angles = ANGLE_LIMITS[..., 2].copy()
     angles[1:, 0], angles[1:, 1:3] = np.radians(first), np.radians(others)
-    points = HandPose(np.eye(3), np.zeros(3), 1.0, angles, USUAL_STRETCH).keypoints()
-    return points * ((-1.0 if side == "left" else 1.0), 1.0, 1.0)
+    return canonical_hand(angles) * ((-1.0 if side == "left" else 1.0), 1.0, 1.0)
 
 
 @pytest.mark.parametrize("source", sorted(OFFSETS))

@@ -16,11 +16,12 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import WeightsError
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
 from im2hands.job.detection_cache import DetectionCache
-from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
+from im2hands.keypoints.hypothesis import HandDetection, HandMask, LiftedHand, SkinLandmarks
 from im2hands.keypoints.placing.joint_definitions import to_own_definition
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
 from im2hands.keypoints.placing.solve import place_hands
+from im2hands.keypoints.reading.mask import read_mask
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.networks.lifting_network import LiftingNetwork
 from im2hands.networks.two_hand_network import TwoHandNetwork
@@ -104,8 +105,30 @@ def test_an_untrained_network_leaves_hands_nearly_as_they_are(
         assert np.abs(hand.lifted.shape - read).max() < 0.6
         assert np.linalg.norm(hand.lifted.pixels - hand.pixels, axis=1).max() < 0.6 * palm * 700
         assert (hand.lifted.spread > 0).all() and (hand.lifted.pixel_spread > 0).all()
+        assert hand.skin is not None and hand.skin.pixels.shape == (128, 2) and (hand.skin.spread > 0).all()
+        gaps = np.linalg.norm(hand.skin.pixels[:, None] - hand.pixels, axis=-1).min(axis=1)
+        assert np.median(gaps) < 0.5 * palm * 700  # on the hand, even of a picture without one
     assert both[0].lifted is not None and both[0].lifted.depth is not None
     assert alone[0].lifted is not None and alone[0].lifted.depth is None
+
+
+def test_a_mask_is_where_the_encoder_sees_hands(picture: np.ndarray) -> None:
+    class Half:
+        """An encoder that takes the right half of its crop for a hand of doubtful side."""
+
+        def parameters(self) -> Iterator[torch.Tensor]:
+            return iter([torch.zeros(1)])
+
+        def masks(self, image: torch.Tensor) -> torch.Tensor:
+            assert image.shape == (1, 3, 256, 256)
+            return torch.where(torch.arange(16) >= 8, 0.0, -9.0).expand(1, 2, 16, 16)
+
+    pixels = np.array([[30.0, 20.0], [130.0, 60.0]])
+    mask = read_mask(Half(), picture, pixels, 40.0)  # type: ignore[arg-type]
+    assert mask.chance.dtype == np.float16 and (mask.chance[:, 8:] == 1).all() and (mask.chance[:, :8] < 0.01).all()
+    # The middle of the box lies in the middle of the map, and the box with its margin fills four fifths of it.
+    np.testing.assert_allclose(mask.to_map @ (80, 40, 1), 7.5, atol=0.1)
+    np.testing.assert_allclose(mask.to_map[0, 0] * (100 + 2 * 0.13 * 40), 0.8 * 16)
 
 
 def test_hands_without_extent_are_left_alone(
@@ -205,10 +228,23 @@ def test_a_take_keeps_what_was_told(tmp_path: Path) -> None:
         replace(seen("right", 200), lifted=told_of(right, camera)),
         seen("right", 210),
     ]
+    rng = np.random.default_rng(5)
+    skin = SkinLandmarks(rng.random((128, 2)), rng.random(128), rng.random(128))
+    mask = HandMask(rng.random((6, 6)).astype(np.float16), rng.random((2, 3)))
+    hands[1] = replace(hands[1], skin=skin, mask=mask)
     cache = DetectionCache(tmp_path)
     cache.write(3, "key", hands)
     kept = cache.read(3, "key")
-    assert kept is not None and kept[2].lifted is None
+    assert kept is not None and kept[2].lifted is None and kept[0].skin is None and kept[1].skin is not None
+    for name, value in vars(skin).items():
+        np.testing.assert_array_equal(getattr(kept[1].skin, name), value)
+    assert kept[0].mask is None and kept[1].mask is not None
+    for name, value in vars(mask).items():
+        np.testing.assert_array_equal(getattr(kept[1].mask, name), value)
+    cache.write(4, "key", [replace(hands[0], mask=replace(mask, chance=mask.chance[:3]))])
+    assert cache.read(4, "key") is None
+    cache.write(4, "key", [replace(hands[0], skin=replace(skin, spread=skin.spread[:9]))])
+    assert cache.read(4, "key") is None
     for before, after in zip(hands[:2], kept[:2], strict=True):
         assert before.lifted is not None and after.lifted is not None
         for field in fields(LiftedHand):

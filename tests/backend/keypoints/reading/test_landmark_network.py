@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 from im2hands.core.errors import Cancelled
 from im2hands.keypoints.hand_geometry import palm_length
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
+from im2hands.keypoints.reading import network as reading
 from im2hands.keypoints.reading.consensus import read_repeatedly
 from im2hands.keypoints.reading.crops import CROP_PIXELS, crops_around, warp_crop
 from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.keypoints.reading.readings import Part
 
 
 def dot_picture(at: tuple[int, int], size: int = 400) -> np.ndarray:
@@ -92,6 +96,29 @@ def test_readings_turn_with_the_picture(network: LandmarkNetwork) -> None:
     np.testing.assert_allclose(turned.shape[0], expected, atol=0.004)
 
 
+def test_mirror_images_are_cut_out_once_and_read_as_the_mirrored_picture(
+    network: LandmarkNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = demo_photo("hands_a.jpg")
+    crop, last, cut = np.array([[665.0, 340.0, 480.0, 0.3]]), image.shape[1] - 1, []
+    turned = network.read(image[:, ::-1], crop * (-1, 1, 1, -1) + (last, 0, 0, 0))
+    monkeypatch.setattr(reading, "warp_crop", lambda *given: (cut.append(1), warp_crop(*given))[1])
+    straight, mirrored = network.read_parts(image, [Part(crop), Part(crop, mirrored=True)])
+    assert len(cut) == 1
+    np.testing.assert_allclose(mirrored.pixels, turned.pixels * (-1, 1) + (last, 0), atol=1)
+    np.testing.assert_allclose(mirrored.shape, turned.shape * (-1, 1, 1), atol=0.002)
+    np.testing.assert_allclose(mirrored.right, 1 - turned.right, atol=0.02)
+    np.testing.assert_allclose(mirrored.pixels, straight.pixels, atol=20)
+    assert Part(crop, side=1, mirrored=True).told == -1
+
+
+def test_threads_that_ask_at_a_time_get_their_own_features(network: LandmarkNetwork) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (6, 1, CROP_PIXELS, CROP_PIXELS, 3), dtype=np.uint8)
+    with ThreadPoolExecutor(3) as pool:
+        at_once = list(pool.map(network.features, pictures))
+    np.testing.assert_array_equal(np.concatenate(at_once), network.features(pictures[:, 0]))
+
+
 def test_many_crops_come_back_in_order_whatever_the_number_of_workers(network: LandmarkNetwork) -> None:
     image = demo_photo("hands_b.jpg")
     crops = np.array([(200.0 + 9 * i, 350.0, 420.0, 0.1 * i) for i in range(37)])
@@ -100,8 +127,8 @@ def test_many_crops_come_back_in_order_whatever_the_number_of_workers(network: L
     single = LandmarkNetwork(workers=1)
     one_by_one = [single.read(image, crop) for crop in crops[::9]]
     single.close()
-    for row, reading in zip(range(0, 37, 9), one_by_one, strict=True):
-        np.testing.assert_allclose(many.pixels[row], reading.pixels[0], atol=1e-3)
+    for row, one in zip(range(0, 37, 9), one_by_one, strict=True):
+        np.testing.assert_allclose(many.pixels[row], one.pixels[0], atol=1e-3)
     assert told[-1] == 37 and told == sorted(told)
     assert len(network.read(image, np.zeros((0, 4)))) == 0
 

@@ -77,3 +77,11 @@ def test_hidden_fingers_are_lost_more_often(hands) -> None:
     assert 0.35 < lost[:, 1].double().mean() < 0.55
     assert (lost[:, [0, 2, 3, 4]].double().mean(0) < 0.12).all()
     assert not (_distance(_errors(hands, replace(errors, hidden=0.0), visible), hands) > 1e-9).any()
+
+
+def test_a_shift_across_the_ray_is_the_same_for_all_keypoints_and_keeps_their_distance(hands) -> None:
+    shift = _errors(hands, replace(NONE, across=0.003)) - hands
+    assert torch.allclose(shift, shift[:, :1].expand_as(shift), atol=1e-9)
+    assert 0.003 < torch.linalg.vector_norm(shift[:, 0], dim=-1).mean() < 0.005
+    ray = hands.mean(1) / torch.linalg.vector_norm(hands.mean(1), dim=-1, keepdim=True)
+    assert (shift[:, 0] * ray).sum(-1).abs().max() < 1e-9

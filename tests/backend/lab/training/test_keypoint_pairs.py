@@ -12,7 +12,7 @@ import torch
 from im2hands.core.errors import InputError
 from im2hands.core.hands import FILE_TO_HALO
 from im2hands.lab.datasets.scenes import SceneSet
-from im2hands.lab.training.keypoint_pairs import make_pairs, scenes_with_two_hands
+from im2hands.lab.training.keypoint_pairs import aligned, make_pairs, scenes_with_two_hands
 from im2hands.networks.keypoint_refinement import HALO_MIDDLE_MCP
 from im2hands.surfaces.hand_crop import CROP_SIZE
 from scene_pictures import make_scene, make_set
@@ -85,3 +85,12 @@ def test_scenes_with_two_hands(tmp_path: Path) -> None:
     scenes.scene = lambda index: make_scene(index, 0, (True, False))  # type: ignore[method-assign]
     with pytest.raises(InputError, match="has two hands"):
         scenes_with_two_hands(scenes)
+
+
+def test_detected_keypoints_keep_their_shape_only() -> None:
+    rng = np.random.default_rng(1)
+    exact = rng.normal(size=(21, 3)) * 0.05 + [0, 0, 0.5]
+    moved = exact * 1.3 + [0.01, 0.02, 0.2]
+    assert np.allclose(aligned(moved, exact), exact)
+    noisy = moved + rng.normal(size=(21, 3)) * 0.01
+    assert 0.001 < np.abs(aligned(noisy, exact) - exact).max() < 0.05

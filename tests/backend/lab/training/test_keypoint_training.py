@@ -20,9 +20,9 @@ from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.datasets.scene import SetInfo
 from im2hands.lab.datasets.scenes import SceneSet, SceneWriter
 from im2hands.lab.training.keypoint_errors import KeypointErrors, simulate_errors
+from im2hands.lab.training.keypoint_pairs import aligned
 from im2hands.lab.training.keypoint_refinement import COMPACT, PUBLISHED, KeypointRecipe, KeypointTask
 from im2hands.lab.training.runner import Runner
-from im2hands.lab.training.scene_batches import aligned
 from im2hands.media.source import Frame
 from im2hands.networks.configuration import PUBLISHED as PUBLISHED_SIZES
 from im2hands.networks.configuration import compact

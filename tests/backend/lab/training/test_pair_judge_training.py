@@ -12,10 +12,12 @@ import torch
 
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
+from im2hands.core.files import sha256_of
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.training import pair_judge
-from im2hands.lab.training.pair_judge import chosen_rows, measure, train, worths
+from im2hands.lab.training.pair_judge import measure, train, worths
 from im2hands.lab.training.pair_judge_samples import JudgedScene, thinned
+from im2hands.lab.training.sample_files import chosen_rows
 from im2hands.networks.pair_judge import (
     MEASURED_BY,
     PAIR_FEATURES,
@@ -24,6 +26,7 @@ from im2hands.networks.pair_judge import (
     PairJudgeNetwork,
     judge_loss,
 )
+from im2hands.weights.folder import BUNDLED
 from im2hands.weights.keypoint_networks import PAIR_JUDGE
 from scene_pictures import make_set
 
@@ -43,6 +46,8 @@ def invented(rng: np.random.Generator, hands: int) -> JudgedScene:
     pairs = rng.normal(0, 0.3, (6, 6, len(PAIR_FEATURES)))
     pairs = 0.5 * (pairs + pairs.swapaxes(0, 1))
     pairs[..., 0] += hand[:, None] != hand[None]
+    place = 3.0 * hand + np.tile([0.0, 0.1, 0.9], 2)
+    pairs[..., PAIR_FEATURES.index("keypoints_apart")] = abs(place[:, None] - place)
     return JudgedScene(single, pairs, error, hands)
 
 
@@ -69,6 +74,11 @@ def test_it_learns_which_hypotheses_are_the_hands() -> None:
     assert all((short[0][name] == short[1][name]).all() for name in short[0])
     with pytest.raises(InputError, match="Too few"):
         train(scenes[:3], 10, seed=1)
+    # A trained judge goes on from what it knows, with the normalisation that its weights were learned with.
+    means = network.state_dict()["single_mean"].clone()
+    further = train(scenes[:100], 3, seed=2, start=network)
+    assert torch.equal(further.state_dict()["single_mean"], means) and not further.training
+    assert measure(further, scenes[400:])["both"] > 0.9
 
 
 def test_of_two_the_first_is_the_left_hand() -> None:
@@ -198,7 +208,7 @@ def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytes
     from im2hands.lab.training import pair_judge_samples
 
     monkeypatch.setattr(pair_judge_samples, "_SHARD", 4)
-    monkeypatch.setattr(pair_judge, "train", lambda scenes, steps, seed: PairJudgeNetwork())
+    monkeypatch.setattr(pair_judge, "train", lambda scenes, steps, seed, start: start or PairJudgeNetwork())
     scenes = make_set(tmp_path / "set", 6, 0, single=True)
     asked: list[int] = []
     first = pair_judge_samples.judged_scene
@@ -220,5 +230,11 @@ def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytes
     assert recipe["worth"] == {"width": 0.25, "none_from": 0.5} and recipe["two_hand_share"] == 0.5
     assert set(card["figures"]) == {"scenes", "both", "auto", "possible", "error", "invented"}
     assert card["data"]["set"]["scenes"] == 6 and len(card["sha256"]) == 64
-    PAIR_JUDGE.load(PAIR_JUDGE.beside(tmp_path / "run" / "two_hand_network.safetensors"))
+    judge = PAIR_JUDGE.load(PAIR_JUDGE.beside(tmp_path / "run" / "two_hand_network.safetensors"))
+    assert recipe["started_from"] is None
+    assert main([*command, "--start-from", str(BUNDLED)]) == 0
+    card = json.loads((tmp_path / "run" / "pair_judge.json").read_text())
+    assert card["recipe"]["started_from"] == sha256_of(BUNDLED / PAIR_JUDGE.file)
+    after = PAIR_JUDGE.load(tmp_path / "run" / PAIR_JUDGE.file)
+    assert not torch.equal(after.state_dict()["single_mean"], judge.state_dict()["single_mean"])
     assert main([*command[:-1], "9"]) == 2

@@ -184,8 +184,12 @@ def test_the_command_writes_weights_with_a_card(
     assert main(arguments) == 0
     card = json.loads((tmp_path / "run" / "reading_network.json").read_text())
     assert card["licence"] == "Apache-2.0" and "MediaPipe" in card["sources"] and "pixel_error" in card["figures"]
+    taught = READING.load(tmp_path / "run" / READING.file)
+    taught.add_skin()
+    READING.save(taught, tmp_path / "run", {})
     again = [*arguments[:5], str(tmp_path / "more"), *arguments[6:], "--start-from", str(tmp_path / "run")]
     assert main(again) == 0
+    assert READING.load(tmp_path / "more" / READING.file).skin is None  # it was taught another trunk's features
     few = [*arguments[:5], str(tmp_path / "few"), *arguments[6:], "--held-out", "8"]
     assert main(few) == 2 and "no more scenes than are held out" in capsys.readouterr().err
     assert main([*few, "--towards-start", "1.5"]) == 2 and "it must be 0 to 1" in capsys.readouterr().err

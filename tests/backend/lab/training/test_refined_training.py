@@ -14,13 +14,14 @@ from runs import rows, small_config
 
 from im2hands.app.cli.main import main
 from im2hands.core.hands import SIDES
+from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.training import initial_occupancy
 from im2hands.lab.training.anchors import CONVERGED, surface_anchors
 from im2hands.lab.training.initial_occupancy import InitialTask
 from im2hands.lab.training.recipe import load_recipe
 from im2hands.lab.training.refined_occupancy import RECIPES, RefinedTask
-from im2hands.lab.training.scene_batches import aligned, make_batch
+from im2hands.lab.training.scene_batches import make_batch
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.weights.published import load_network
 from scene_pictures import make_set
@@ -187,10 +188,49 @@ def test_batches(data: Path, task: RefinedTask) -> None:
     assert torch.allclose(batch.keypoints, batch.exact)
 
 
-def test_detected_keypoints_keep_their_shape_only() -> None:
-    rng = np.random.default_rng(1)
-    exact = rng.normal(size=(21, 3)) * 0.05 + [0, 0, 0.5]
-    moved = exact * 1.3 + [0.01, 0.02, 0.2]
-    assert np.allclose(aligned(moved, exact), exact)
-    noisy = moved + rng.normal(size=(21, 3)) * 0.01
-    assert 0.001 < np.abs(aligned(noisy, exact) - exact).max() < 0.05
+def test_points_follow_the_picture_where_keypoints_are_detected(data: Path, task: RefinedTask) -> None:
+    scenes = SceneSet(data)
+    scene = scenes.scene(0)
+    shift = np.array([0.003, 0.0, 0.01], np.float32)
+    found = replace(scene, detected=scene.keypoints + shift, visible=np.ones_like(scene.visible))
+
+    class Found:
+        def scene(self, index: int) -> Scene:
+            return found
+
+    plain = replace(task._batches, noise=0.0, definition=0.0, exact=1.0, cut=False, points=200)
+    seen: list[np.ndarray] = []
+    inside = torch.zeros(0)
+    for given, data_set in ((0.0, scenes), (1.0, Found())):
+        batch = make_batch(data_set, [0], replace(plain, detected=given), 3, 9)  # type: ignore[arg-type]
+        hand = batch.hands["left"]
+        points = hand.bones.from_query_space(hand.points)[0]
+        seen.append((points[:, :2] / points[:, 2:]).numpy())
+        inside = hand.distance[0] < 0 if given == 0.0 else inside  # these stay in their rows
+        assert np.allclose(batch.keypoints[0, 0], batch.exact[0, 0]) == (given == 0.0)
+    assert np.abs(seen[0] - seen[1])[inside].max() < 0.0005 < 0.003 / 0.6
+    wrong = make_batch(scenes, [0, 1], replace(plain, exact=0.0, simulated=1.0), 3, 9)
+    assert 0.003 < (wrong.keypoints - wrong.exact)[0].norm(dim=-1).mean() < 0.06
+    assert torch.isfinite(wrong.hands["left"].points).all()
+
+
+def test_training_goes_on_from_a_refined_network(task: RefinedTask, initial: Path, data: Path, tmp_path: Path) -> None:
+    with torch.no_grad():
+        task.model.trans_dec.fc_out.bias.fill_(0.25)
+    task.save(tmp_path, {"data": "none"})
+    sizes, recipe = load_recipe(str(initial / "small.toml"), "refined-occupancy", RECIPES)
+    again = RefinedTask(sizes, recipe, SceneSet(data), tmp_path, CPU)
+    assert again.model.trans_dec.fc_out.bias[0].item() == 0.25
+    assert {id(p) for _, group in again.groups() for p in group}.isdisjoint(
+        id(p) for p in again.model.init_occ.parameters()
+    )
+    # The initial network within it is trained further where the folder has no other, and leaves its encoder alone.
+    (tmp_path / "initial_occupancy.safetensors").unlink()
+    sizes, first = load_recipe(str(initial / "small.toml"), "initial-occupancy", initial_occupancy.RECIPES)
+    first = replace(first, train_encoder=False, heatmap=0.0, mask=0.0, dense=0.0)
+    alone = InitialTask(sizes, first, SceneSet(data), tmp_path, CPU)
+    trained = {id(p) for _, group in alone.groups() for p in group}
+    assert trained and trained.isdisjoint(id(p) for p in alone.model.image_encoder.parameters())
+    alone.save(tmp_path / "more", {"data": "none"})
+    both = ((folder / "image_encoder.safetensors").read_bytes() for folder in (tmp_path, tmp_path / "more"))
+    assert next(both) == next(both)

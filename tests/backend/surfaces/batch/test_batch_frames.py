@@ -1,9 +1,10 @@
-"""Batches of two-hand frames: the meshes of single-frame reconstruction, in order, with every kind of launch."""
+"""Batches of two-hand frames: the meshes of single-frame reconstruction, in order."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,16 +14,15 @@ from scipy.spatial import cKDTree
 from fakes import hand_positions, picture
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import HandKeypoints, TwoHands
+from im2hands.core.hands import SIDES, HandKeypoints, TwoHands
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.bench.scenes import scenes
 from im2hands.media.source import Frame
 from im2hands.networks.refinement_decoder import FoldedHands
-from im2hands.surfaces.batch import launches
-from im2hands.surfaces.batch.frames import BatchReconstructor, Job, Made
+from im2hands.surfaces.batch.frames import BatchReconstructor, Job, Made, frames_at_once
+from im2hands.surfaces.batch.lattices import BatchField
 from im2hands.surfaces.from_keypoints import HandMesh
 from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_reconstructor
-from recorded import record_operations
 
 CPU = torch.device("cpu")
 CAMERA = Camera.from_fov(50, 320, 240)
@@ -32,7 +32,8 @@ NAMES = ["touching", "apart", "touching, other poses"]
 
 def _job(number: int) -> Job:
     name = NAMES[number % len(NAMES)]
-    return Frame(number, 0.0, picture(320, 240, number=number), f"{name} {number}"), CAMERA, scenes()[name]
+    hands = {side: replace(scenes()[name].get(side), thickness=1 + 0.1 * number) for side in SIDES}  # type: ignore[type-var]
+    return Frame(number, 0.0, picture(320, 240, number=number), f"{name} {number}"), CAMERA, TwoHands(**hands)
 
 
 JOBS = [_job(number) for number in range(3)]
@@ -52,6 +53,14 @@ def _same(made: Made, alone: dict, limit: float = 2e-5) -> None:
         assert np.array_equal(found.bone_lengths, mesh.bone_lengths)
         assert cKDTree(mesh.vertices).query(found.vertices)[0].max() < limit
         assert cKDTree(found.vertices).query(mesh.vertices)[0].max() < limit
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # faster for small tensors
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -77,20 +86,6 @@ def truth(published) -> list[dict]:
     return [published.reconstruct(*job) for job in JOBS[:2]]
 
 
-@pytest.fixture
-def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple]]:
-    """Replace CUDA graphs by recordings of operations; returns the list of recordings."""
-    made: list[tuple] = []
-
-    def record(function, inputs):
-        made.append(tuple(inputs[0].shape))
-        return record_operations(function, inputs)
-
-    monkeypatch.setattr(launches, "GraphRecorder", lambda: record)
-    monkeypatch.setattr("im2hands.surfaces.batch.frames.choose_launch", lambda *_: "graphs")
-    return made
-
-
 def test_a_batch_is_its_frames(compact, alone) -> None:
     with BatchReconstructor(compact, batch=2) as many:
         found = list(many.reconstruct(iter(JOBS)))
@@ -105,27 +100,6 @@ def test_a_batch_with_the_published_network(published, truth) -> None:
     with BatchReconstructor(published, batch=2) as many:
         for made, expected in zip(many.reconstruct(JOBS[:2]), truth, strict=True):
             _same(made, expected)
-
-
-def test_recorded_calls_give_the_same_meshes(published, truth, graphs) -> None:
-    """Three batches of one frame: the first is called directly, the second recorded, the third replayed."""
-    with BatchReconstructor(published, batch=1) as many:
-        found = list(many.reconstruct([*JOBS[:2], JOBS[0]]))
-        assert many._refined.launch == many._initial.launch == "graphs"
-    for made, expected in zip(found, [*truth, truth[0]], strict=True):
-        _same(made, expected)
-    blocks = [shape for shape in graphs if shape != (2, 4096, 3)]
-    assert (2, 4096, 3) in graphs and {shape[1] for shape in blocks} <= {256, 1024}
-    assert len(graphs) <= 8  # for dozens of calls
-
-
-def test_bones_that_are_chosen_by_place_are_not_recorded(compact, alone, graphs) -> None:
-    with BatchReconstructor(compact, batch=1) as many:
-        found = list(many.reconstruct(JOBS))
-        assert many._initial._plain == ("logits",) and many._refined.launch == "graphs"
-    for made, expected in zip(found, alone, strict=True):
-        _same(made, expected)
-    assert graphs
 
 
 def test_frames_that_cannot_be_batched_are_made_alone(compact, alone, caplog) -> None:
@@ -152,15 +126,12 @@ def test_frames_that_cannot_be_batched_are_made_alone(compact, alone, caplog) ->
 
 
 def test_a_hand_that_the_coarse_lattice_misses_is_made_alone(compact, alone, monkeypatch) -> None:
-    from im2hands.surfaces.batch import frames as published_batch
+    near_surface = BatchField.near_surface
 
-    surface = published_batch._Batch._initial_surface
+    def missing(field, level, cells):
+        return [None, *near_surface(field, level, cells)[1:]]
 
-    def missing(batch, features):
-        field, known, _ = surface(batch, features)
-        return field, [None, *known[1:]], [False, True, False, True]
-
-    monkeypatch.setattr(published_batch._Batch, "_initial_surface", missing)
+    monkeypatch.setattr(BatchField, "near_surface", missing)
     calls = []
     reconstruct = compact.reconstruct
     monkeypatch.setattr(compact, "reconstruct", lambda *job: calls.append(job[0].name) or reconstruct(*job))
@@ -188,6 +159,37 @@ def test_a_device_with_little_memory(compact, alone, monkeypatch, caplog) -> Non
         _same(made, expected)
 
 
+def test_memory_that_runs_out_costs_single_frames(compact, alone, monkeypatch, caplog) -> None:
+    """The lattices of a batch do not fit; alone, one frame does not fit either."""
+
+    def too_large(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(BatchField, "level", too_large)
+    reconstruct = compact.reconstruct
+
+    def single(frame, camera, hands):
+        return too_large() if frame is JOBS[2][0] else reconstruct(frame, camera, hands)
+
+    monkeypatch.setattr(compact, "reconstruct", single)
+    with caplog.at_level(logging.WARNING, "im2hands"), BatchReconstructor(compact, batch=2) as many:
+        found = list(many.reconstruct(JOBS))
+        assert many.size == 1
+    assert "2 frames at once are too many for this device's memory; trying 1" in caplog.text
+    for made, expected in zip(found[:2], alone[:2], strict=True):
+        assert np.array_equal(made["left"].vertices, expected["left"].vertices)
+    assert isinstance(found[2], FrameError) and "not enough memory" in str(found[2])
+
+
+def test_a_device_that_stops_ends_the_batch(compact, monkeypatch) -> None:
+    def stopped(*_: object) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(BatchField, "level", stopped)
+    with BatchReconstructor(compact, batch=2) as many, pytest.raises(RuntimeError, match="launch failure"):
+        list(many.reconstruct(JOBS[:2]))
+
+
 def test_other_networks_and_nothing_at_all(compact) -> None:
     initial = load_picture_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="initial")
     assert initial is not None
@@ -197,7 +199,7 @@ def test_other_networks_and_nothing_at_all(compact) -> None:
     assert all(np.array_equal(made[side].vertices, mesh.vertices) for side, mesh in expected.items())
     with BatchReconstructor(compact) as many:
         assert list(many.reconstruct([])) == []
-    with pytest.raises(ValueError, match="batch of 0"):
+    with pytest.raises(ValueError, match="batch of 0 frames"):
         BatchReconstructor(compact, batch=0)
 
 
@@ -213,4 +215,11 @@ def test_costs_of_a_batch(compact) -> None:
     stages = compact.costs.stages
     assert list(stages) == ["picture", "initial surface", "anchors", "anchor encoder", "refined surface", "meshes"]
     assert stages["refined surface"].queries > 1000 and len(waits) == 2 * (5 + 3)
-    assert many.mesh_workers.cpu_seconds > 0
+
+
+def test_the_memory_decides_the_size_of_a_batch(compact, monkeypatch) -> None:
+    for gigabytes, sizes in ((2, (1, 6)), (16, (1, 8)), (139, (8, 8))):
+        monkeypatch.setattr("im2hands.surfaces.batch.frames.free_memory", lambda _, size=gigabytes: size * 2**30)
+        assert (frames_at_once(0.0004, CPU), frames_at_once(0.0017, CPU)) == sizes
+    monkeypatch.setattr("im2hands.surfaces.batch.frames.free_memory", lambda _: 2**28)
+    assert frames_at_once(0.0017, CPU) == 1

@@ -143,6 +143,7 @@ def _pack(hands: TwoHands, seconds: float) -> dict[str, Any]:
     for hand in hands.present():
         arrays = {name: np.asarray(getattr(hand, name), np.float64).tolist() for name in _ARRAYS}
         packed[hand.side] = {**arrays, "score": float(hand.score), "source": hand.source}
+        packed[hand.side]["thickness"] = float(hand.thickness)
     return packed
 
 
@@ -151,5 +152,8 @@ def _unpack(packed: Mapping[str, Any]) -> Found:
     for side in SIDES:
         if side in packed:
             arrays = {name: np.array(packed[side][name], np.float64) for name in _ARRAYS}
-            hands[side] = HandKeypoints(side, **arrays, score=packed[side]["score"], source=packed[side]["source"])
+            own = packed[side]
+            hands[side] = HandKeypoints(
+                side, **arrays, score=own["score"], source=own["source"], thickness=own["thickness"]
+            )
     return TwoHands(**hands), float(packed["seconds"])

@@ -19,8 +19,7 @@ from im2hands.core.unpacking import parse_json
 from im2hands.keypoints.placing.confidence import TABLE, table_path
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.methods import method_files
-from im2hands.weights.compact import IMAGE_ENCODER
-from im2hands.weights.folder import BUNDLED, weights_folder
+from im2hands.weights.folder import BUNDLED, IMAGE_ENCODER, weights_folder
 from im2hands.weights.keypoint_networks import LIFTING, PAIR_JUDGE, READING, TWO_HAND
 from im2hands.weights.layouts import KEYPOINT_REFINEMENT
 from im2hands.weights.mediapipe_bundle import BUNDLE_NAME

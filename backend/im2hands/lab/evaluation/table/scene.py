@@ -152,11 +152,13 @@ class FoundKeypoints:
 
     def hands_in_clip(self, scenes: Sequence[TrueScene]) -> list[TwoHands]:
         """Return the detected hands in each frame of a clip; they are chosen together. Camera frame, metres."""
-        from im2hands.keypoints.placing.solve import place_hands
+        from im2hands.keypoints.placing.clip import place_clip
 
+        if not scenes:
+            return []
         found = self._provider.detect_clip([scene.frame for scene in scenes])
-        rows = zip(found, scenes, strict=True)
-        return [place_hands(hands, scene.camera, scene.palm_m) for hands, scene in rows]
+        times = [scene.frame.time for scene in scenes]
+        return place_clip(found, [scene.camera for scene in scenes], times, scenes[0].palm_m)
 
     def close(self) -> None:
         """Close the provider."""
