@@ -86,8 +86,8 @@ class Bones:
     joints : (B, 21, 3) float64 or None
         Keypoints in file order, canonical frame, metres. None if they were not kept.
     thickness : (B, 17) float64 or None
-        How thick the flesh of each bone is, and of the palm from side to side, as factors on the usual thickness of such
-        a skeleton; None for 1. Networks with a shape encoder read them; for others, which see the bones alone,
+        How thick the flesh of each bone is, and of the palm from side to side, as factors on what is usual for such a
+        skeleton; None for 1. Networks with a shape encoder read them; for others, which see the bones alone,
         ``straight_frames`` brings the flesh to its usual thickness.
     steps : dict
         Intermediate results under the names of the parity data ``converter.npz``. Filled on demand only.

@@ -138,7 +138,7 @@ def compact(side: int = SIDE, channels: int = CHANNELS) -> Configuration:
     """
     if side < 32 or side % 32:
         raise ValueError(f"the side must be a multiple of 32, not {side}")
-    initial = InitialSizes(token_grid=side // 32, projected=True, reach=True)
+    initial = InitialSizes(token_grid=side // 32, projected=True, reach=True, shape=True)
     refined = RefinedSizes(
         initial, AnchorSizes(reduced=32, width=64, counts=(128, 48), neighbours=12, final_layers=2),
         attention=48, hidden=32, blocks=3, neighbours=6, upsampled=False, residual=True, unit=0.02, anchor_count=256,

@@ -72,7 +72,7 @@ class InitialOccupancy(nn.Module):
             ) if not sizes.aligned else AlignedImage(IMAGE_CHANNELS, IMAGE_FEATURES)  # fmt: skip
             self.add_module(f"{side}_pt_embeddings", PointEmbedding(IMAGE_FEATURES - 3))
             self.add_module(f"img_ex_{side}", attention)
-            self.add_module(f"{side}_decoder", PublishedPartDecoder(IMAGE_FEATURES))
+            self.add_module(f"{side}_decoder", PublishedPartDecoder(IMAGE_FEATURES, shape=sizes.shape))
 
     def side(self, side: Side) -> SideNetworks:
         """Return the networks of one side.

@@ -26,7 +26,9 @@ POSE_CODE = 8
 POSE_INPUT = 3 * BONE_COUNT
 IMAGE_FEATURES = 19
 FIRST_INPUT = 3 + 1 + BONE_CODE + POSE_CODE
-_SHAPE_ENCODER = "shape_encoder"
+SHAPE_ENCODER = "shape_encoder"
+"""Prefix of the shape encoder's weights."""
+
 _SLOPE = 0.1
 
 
@@ -137,7 +139,7 @@ class PartDecoder(nn.Module):
             state[f"bone_encoder.{name}.weight"] = linear.weight.detach().clone()
             state[f"bone_encoder.{name}.bias"] = linear.bias.detach().clone()
         if self.shape_encoder is not None:
-            for name, value in self.shape_encoder.state_dict(prefix=f"{_SHAPE_ENCODER}.").items():
+            for name, value in self.shape_encoder.state_dict(prefix=f"{SHAPE_ENCODER}.").items():
                 state[name] = value.clone()
         return state
 
@@ -158,7 +160,7 @@ class PartDecoder(nn.Module):
             A tensor has the wrong shape.
         """
         columns = state["lin0_2.weight"].shape[-1] - HIDDEN
-        decoder = cls(columns, shape=f"{_SHAPE_ENCODER}.mean" in state)
+        decoder = cls(columns, shape=f"{SHAPE_ENCODER}.mean" in state)
         expected = decoder.published_state_dict()
         for name, value in expected.items():
             if state[name].shape != value.shape:
@@ -174,7 +176,7 @@ class PartDecoder(nn.Module):
                 linear.weight.copy_(state[f"bone_encoder.{name}.weight"])
                 linear.bias.copy_(state[f"bone_encoder.{name}.bias"])
             if decoder.shape_encoder is not None:
-                for name, value in decoder.shape_encoder.state_dict(prefix=f"{_SHAPE_ENCODER}.").items():
+                for name, value in decoder.shape_encoder.state_dict(prefix=f"{SHAPE_ENCODER}.").items():
                     value.copy_(state[name])
         return decoder
 

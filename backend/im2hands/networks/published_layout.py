@@ -14,7 +14,7 @@ from torch import Tensor
 
 from im2hands.geometry.bones import BONE_COUNT
 
-from .part_decoder import PartDecoder
+from .part_decoder import SHAPE_ENCODER, PartDecoder
 
 
 def published_name(bone: int, stacked: str) -> str:
@@ -43,6 +43,11 @@ def shared_name(own: str) -> str:
     return own.replace("code_", "bone_encoder.linear")
 
 
+def _is_shared(name: str) -> bool:
+    """Whether a parameter of ``PartDecoder`` is that of all bones together."""
+    return name.startswith(("code_", f"{SHAPE_ENCODER}."))
+
+
 class PublishedPartDecoder(PartDecoder):
     """A part decoder whose state_dict has the published names."""
 
@@ -52,7 +57,7 @@ class PublishedPartDecoder(PartDecoder):
         own = super().state_dict(prefix="", keep_vars=keep_vars)
         destination = {} if destination is None else destination
         for name, value in own.items():
-            if name.startswith("code_"):
+            if _is_shared(name):
                 destination[prefix + shared_name(name)] = value
                 continue
             for bone in range(BONE_COUNT):
@@ -71,10 +76,10 @@ class PublishedPartDecoder(PartDecoder):
     ) -> None:
         for name, value in super().state_dict(prefix="").items():
             names = [shared_name(name)]
-            if not name.startswith("code_"):
+            if not _is_shared(name):
                 names = [published_name(bone, name) for bone in range(BONE_COUNT)]
             given = [state_dict.pop(prefix + key, None) for key in names]
-            shape = value.shape if name.startswith("code_") else value.shape[1:]
+            shape = value.shape if _is_shared(name) else value.shape[1:]
             for key, tensor in zip(names, given, strict=True):
                 if tensor is None:
                     missing_keys.append(prefix + key)
@@ -84,7 +89,7 @@ class PublishedPartDecoder(PartDecoder):
             if len(fits) < len(names):  # reported above; keep the present values
                 state_dict[prefix + name] = value
             else:
-                state_dict[prefix + name] = fits[0] if name.startswith("code_") else torch.stack(fits)
+                state_dict[prefix + name] = fits[0] if _is_shared(name) else torch.stack(fits)
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )

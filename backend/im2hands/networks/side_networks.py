@@ -69,12 +69,15 @@ class InitialSizes:
     aligned : bool
         Sample the image at the query's projection (``aligned_image.AlignedImage``) instead of attending to image
         tokens. This is the HALO* baseline; it needs ``projected``.
+    shape : bool
+        Whether the part decoders have a shape encoder (``shape_encoder``).
     """
 
     token_grid: int = TOKEN_GRID
     projected: bool = False
     reach: bool = False
     aligned: bool = False
+    shape: bool = False
 
 
 class SideNetworks(NamedTuple):

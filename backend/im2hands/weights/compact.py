@@ -256,10 +256,13 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor], name: str, folder: st
 
 
 @torch.no_grad()
-def start_from_part_occupancy(network: InitialOccupancy, folder: Path = BUNDLED) -> None:
+def start_from_part_occupancy(
+    network: InitialOccupancy, folder: Path = BUNDLED, *, keep_image_columns: bool = False
+) -> None:
     """Initialise both part decoders with the part occupancy weights of a folder.
 
-    The columns that read image features are zero, so the image has no effect before training.
+    The columns that read image features become zero, so the image has no effect before training. Weights without a
+    shape encoder leave that of the network as it is.
 
     Parameters
     ----------
@@ -267,6 +270,8 @@ def start_from_part_occupancy(network: InitialOccupancy, folder: Path = BUNDLED)
         The network, changed in place.
     folder : Path
         Folder of the part occupancy weights.
+    keep_image_columns : bool
+        Whether the columns that read image features stay as they are.
 
     Raises
     ------
@@ -274,9 +279,13 @@ def start_from_part_occupancy(network: InitialOccupancy, folder: Path = BUNDLED)
         The weights are missing or damaged.
     """
     decoder, _ = load_part_occupancy(folder / PART_OCCUPANCY_FILE)
-    state = {
-        name: nn.functional.pad(value, (0, IMAGE_FEATURES)) if name.endswith("_2.weight") else value
-        for name, value in decoder.published_state_dict().items()
-    }
+    new = decoder.published_state_dict()
     for side in ("left", "right"):
-        network.get_submodule(f"{side}_decoder").load_state_dict(dict(state))
+        module = network.get_submodule(f"{side}_decoder")
+        own = module.state_dict()
+        for name, value in new.items():
+            if name.endswith("_2.weight"):
+                columns = own[name][:, -IMAGE_FEATURES:]
+                value = torch.cat([value, columns if keep_image_columns else torch.zeros_like(columns)], dim=1)
+            own[name] = value
+        module.load_state_dict(own)

@@ -31,7 +31,6 @@ from im2hands.surfaces.occupancy_field import PartField
 from im2hands.weights.folder import require_weights
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy
 
-
 HELD_OUT_SEED = 777_000_000
 """Seed of the held-out hands; outside the range that training uses."""
 

@@ -90,6 +90,9 @@ class InitialRecipe(Recipe):
         the folder has them. "bundled": PyTorch's defaults, the trunk of a two-hand network or of ImageNet, and the
         bundled part decoders. "random": PyTorch's defaults. A trained initial network in ``--start-from`` takes
         precedence over all three, also one within a refined network.
+    parts : {"trained", "bundled"}
+        Part decoders of a trained initial network in ``--start-from``. "trained": as they are. "bundled": the bundled
+        ones, except the columns that read image features.
     """
 
     points: int = 4096
@@ -113,6 +116,7 @@ class InitialRecipe(Recipe):
     mask: float = 0.0
     dense: float = 0.0
     start: Literal["published", "bundled", "random"] = "published"
+    parts: Literal["trained", "bundled"] = "trained"
 
 
 PUBLISHED = InitialRecipe(
@@ -364,15 +368,15 @@ def hand_ious(inside: Tensor, truth: Tensor) -> Tensor:
 def _first(configuration: Configuration, recipe: InitialRecipe, start: Path | None) -> InitialOccupancy:
     """The network before the first step; see ``InitialRecipe.start``."""
     trained = start is not None and (start / f"{INITIAL_OCCUPANCY}.safetensors").exists()
-    if not trained and start is not None and configuration.shared_encoder and is_compact(REFINED_OCCUPANCY, start):
-        return cast(RefinedOccupancy, load_network(REFINED_OCCUPANCY, start)).init_occ.requires_grad_(True)
-    if trained and configuration.shared_encoder:
-        network = trained_initial(configuration, start)
-        return network.requires_grad_(True)
+    within = start is not None and configuration.shared_encoder and is_compact(REFINED_OCCUPANCY, start)
+    if start is not None and configuration.shared_encoder and (trained or within):
+        if recipe.parts == "bundled":
+            return _with_bundled_parts(configuration, _trained_within(start) if not trained else _trained(start))
+        return (trained_initial(configuration, start) if trained else _trained_within(start)).requires_grad_(True)
     network = configuration.make_initial(configuration.make_encoder())
     if trained:
         assert start is not None
-        return cast(InitialOccupancy, load_network(INITIAL_OCCUPANCY, start))
+        return _trained(start)
     if recipe.start == "published":
         xavier(network)
         if start is not None:
@@ -382,6 +386,22 @@ def _first(configuration: Configuration, recipe: InitialRecipe, start: Path | No
             first_trunk(network.image_encoder.trunk, start)
         start_from_part_occupancy(network)
     return network
+
+
+def _trained(start: Path) -> InitialOccupancy:
+    return cast(InitialOccupancy, load_network(INITIAL_OCCUPANCY, start))
+
+
+def _trained_within(start: Path) -> InitialOccupancy:
+    return cast(RefinedOccupancy, load_network(REFINED_OCCUPANCY, start)).init_occ
+
+
+def _with_bundled_parts(configuration: Configuration, trained: InitialOccupancy) -> InitialOccupancy:
+    """A trained network whose part decoders are the bundled ones, but for the columns that read image features."""
+    network = configuration.make_initial(trained.image_encoder)
+    network.load_state_dict(trained.state_dict(), strict=False)
+    start_from_part_occupancy(network, keep_image_columns=True)
+    return network.requires_grad_(True)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -279,7 +279,9 @@ def _first(configuration: Configuration, start: Path | None) -> RefinedOccupancy
     if start is not None and configuration.shared_encoder and is_compact(REFINED_OCCUPANCY, start):
         trained = cast(RefinedOccupancy, load_network(REFINED_OCCUPANCY, start)).requires_grad_(True)
         if (start / f"{INITIAL_OCCUPANCY}.safetensors").exists():
-            trained.init_occ.load_state_dict(trained_initial(configuration, start).state_dict())
+            initial = trained_initial(configuration, start)
+            initial.image_encoder = trained.image_encoder
+            trained.init_occ, trained.sizes = initial, replace(trained.sizes, initial=initial.sizes)
         trained.init_occ.requires_grad_(False)
         trained.image_encoder.requires_grad_(False)
         return trained

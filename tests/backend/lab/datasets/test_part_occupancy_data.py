@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from im2hands.geometry.bones import bones_from_keypoints
-from im2hands.lab.datasets.inexact_hands import forget_widths, jitter_keypoints, other_skeletons
+from im2hands.lab.datasets.inexact_hands import forget_thickness, jitter_keypoints, other_skeletons
 from im2hands.lab.datasets.part_occupancy import STUMP, WIDE, cut_distance, make_points, posed_hands
 
 
@@ -39,12 +39,13 @@ def test_jitter_is_as_strong_as_stated():
     assert 0.001 < float(moved[~still].norm(dim=-1).mean()) < 0.01
 
 
-def test_wide_hands_are_wider_apart_in_every_width():
-    usual = posed_hands(64, 3).widths.log().std(dim=0)
-    wide = posed_hands(64, 3, spread=WIDE, other_proportions=True).widths.log().std(dim=0)
+def test_wide_hands_are_wider_apart_in_every_thickness():
+    usual = posed_hands(64, 3).thickness.log().std(dim=0)
+    wide = posed_hands(64, 3, spread=WIDE, other_proportions=True).thickness.log().std(dim=0)
     assert (wide > 1.15 * usual).all()
-    shares = make_points(3 * 64, 3, 9, wide=1 / 3).widths.unflatten(0, (3, 64)).log().std(dim=1)
-    assert (shares[:, 2] > 0.1).sum() == 1  # one chunk of three is wide
+    shares = make_points(3 * 64, 3, 9, wide=1 / 3).thickness.unflatten(0, (3, 64)).log().std(dim=1)
+    *_, usual_share, wide_share = shares[:, 2].sort().values
+    assert wide_share > 1.15 * usual_share  # one chunk of three is wide
 
 
 def test_other_skeletons_move_the_joints_of_the_stated_share_of_hands():
@@ -57,11 +58,27 @@ def test_other_skeletons_move_the_joints_of_the_stated_share_of_hands():
     assert 0.03 < float((moved / palm[:, None])[changed].mean()) < 0.10
 
 
-def test_forgotten_widths_are_unknown_and_others_nearly_right():
-    widths = torch.full((4000, 8), 1.1, dtype=torch.float64)
-    kept = forget_widths(widths, torch.Generator().manual_seed(1))
-    known = ~kept.isnan()
-    assert 0.37 < float((~known.any(1)).double().mean()) < 0.43
-    assert 0.27 < float((kept == 1.1).all(1).double().mean()) < 0.33
-    assert 0.07 < float((known[:, :3].all(1) & ~known[:, 3:].any(1)).double().mean()) < 0.13
-    assert float((kept[known] / 1.1 - 1).abs().max()) < 0.15
+def test_forgotten_thickness_is_usual_and_the_rest_is_told_in_three_ways():
+    thickness = 0.1 + 0.02 * torch.randn(4000, 17, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    kept = forget_thickness(thickness, torch.Generator().manual_seed(1))
+    nothing, everything = (kept == 0).all(1), (kept == thickness).all(1)
+    alike = (kept[:, :16] == kept[:, :1]).all(1) & ~nothing
+    assert 0.37 < float(nothing.double().mean()) < 0.43
+    assert 0.27 < float(everything.double().mean()) < 0.33
+    assert 0.17 < float(alike.double().mean()) < 0.23
+    assert torch.allclose(kept[alike, 16], 0.4 * kept[alike, 0])
+    assert float((kept[alike, 0] - thickness[alike, :16].mean(1)).abs().max()) < 0.08
+    some = kept[~(nothing | everything | alike)]
+    assert 0.4 < float((some == 0).double().mean()) < 0.6
+
+
+def test_a_thickness_that_is_not_known_is_usual():
+    unknown = torch.full((50, 17), torch.nan, dtype=torch.float64)
+    assert (forget_thickness(unknown, torch.Generator().manual_seed(1))[:, :16].abs() < 0.08).all()
+
+
+def test_thickness_of_usual_hands():
+    usual, mean = posed_hands(2, 5), posed_hands(2, 5, mean=True)
+    assert usual.thickness.shape == (2, 17) and torch.allclose(mean.thickness[0], mean.thickness[1])
+    assert 0.005 < float(mean.thickness[:, 1:16].min()) and float(mean.thickness[:, 1:16].max()) < 0.02
+    assert float(mean.thickness[0, 16]) > float(mean.thickness[0, 0])  # a palm is wider than thick

@@ -42,10 +42,10 @@ def test_measures_of_the_truth_and_of_a_shifted_one():
 
 
 def test_held_out_hands_are_not_training_hands():
-    from im2hands.lab.training.part_occupancy import _STREAM, TrainingSettings
+    from im2hands.lab.training.part_occupancy_trainer import STREAM, TrainingSettings
 
     settings = TrainingSettings()
-    first = settings.seed * _STREAM
+    first = settings.seed * STREAM
     assert not first <= evaluation.HELD_OUT_SEED < first + settings.pool
 
 

@@ -10,11 +10,10 @@ import torch
 
 from im2hands.core.errors import InputError
 from im2hands.geometry.bones import bones_from_keypoints
-from im2hands.geometry.hand_shape import shape_inputs
 from im2hands.lab.datasets.part_occupancy import make_points
 from im2hands.lab.training.part_occupancy import train
 from im2hands.lab.training.part_occupancy_trainer import Trainer, TrainingSettings
-from im2hands.networks.part_decoder import bone_local
+from im2hands.surfaces.occupancy_field import PartField
 from im2hands.weights.folder import require_weights
 from im2hands.weights.part_occupancy import load_part_occupancy
 
@@ -105,12 +104,9 @@ def test_a_run_begins_with_the_function_of_the_weights_it_starts_from(tmp_path, 
     trainer.start_from(decoder)
     again = trainer.model.plain()
     bones = bones_from_keypoints(data.keypoints, ["right"] * len(data.keypoints))
-    points = bones.to_query_space(data.points[:, ::10].double()).float()
-    inputs = shape_inputs(bones.lengths, bones.joints, data.widths)
-    found = []
-    for network in (decoder, again):
-        code = network.encode_shape(inputs)
-        transforms = bones.transforms if code is None else code.fitted(bones.transforms)
-        folded = network.fold(bones.transforms, bones.lengths, code)
-        found.append(folded.all_logits(bone_local(transforms, points)).amax(-1))
+    hands = torch.arange(len(data.keypoints)).repeat_interleave(60)
+    found = [
+        PartField(network, bones, data.keypoints, trainer.reach).logits(hands, data.points[:, ::10].flatten(0, 1))
+        for network in (decoder, again)
+    ]
     assert torch.allclose(*found, atol=1e-2)
