@@ -87,8 +87,7 @@ class Bones:
         Keypoints in file order, canonical frame, metres. None if they were not kept.
     thickness : (B, 17) float64 or None
         How thick the flesh of each bone is, and of the palm from side to side, as factors on what is usual for such a
-        skeleton; None for 1. Networks with a shape encoder read them; for others, which see the bones alone,
-        ``straight_frames`` brings the flesh to its usual thickness.
+        skeleton; None for 1. Networks with a shape encoder read them.
     steps : dict
         Intermediate results under the names of the parity data ``converter.npz``. Filled on demand only.
     """
@@ -116,10 +115,7 @@ class Bones:
         )
 
     def straight_frames(self) -> tuple[Tensor, Tensor]:
-        """Return the maps from query space to the straight frames of the bones, in which their networks work.
-
-        A hand of another thickness is scaled across its bones to the usual one: phalanges about the line through their
-        joints, the palm about the plane of its bones and, less, from side to side.
+        """Return the maps from query space to the straight frames of the bones.
 
         Returns
         -------
@@ -128,24 +124,7 @@ class Bones:
         shift : (B, 16, 3) float64
             Translations, query-space units.
         """
-        turn, shift = self.transforms[:, :, :3, :3] / QUERY_SCALE, self.transforms[:, :, :3, 3]
-        if self.thickness is None:
-            return turn, shift
-        if self.joints is None:
-            raise ValueError("the thickness of bones needs their joints")
-        starts, ends = (self.joints[:, list(column)] / QUERY_SCALE for column in zip(*BONE_ENDS, strict=True))
-        heads = _turn(turn, starts) + shift
-        along = _unit(_turn(turn, ends - starts))
-        across, sides = (1 / self.thickness.to(turn)).split([BONE_COUNT, 1], dim=1)
-        outer = along[..., :, None] * along[..., None, :]
-        eye = torch.eye(3, dtype=turn.dtype, device=turn.device)
-        # What the scaling adds to the identity, so that the usual thickness changes no bit.
-        phalanges = (across - 1)[..., None, None] * (eye - outer)
-        # The palm's bones lie about the plane y = 0 of the canonical frame; z runs from side to side.
-        thin, wide = across[:, 0], sides[:, 0]
-        palm = torch.diag_embed(torch.stack([torch.zeros_like(thin), thin - 1, wide - 1], dim=-1))
-        added = torch.cat([palm[:, None], phalanges[:, 1:]], dim=1)
-        return turn + added @ turn, shift + _turn(added, shift - heads)
+        return self.transforms[:, :, :3, :3] / QUERY_SCALE, self.transforms[:, :, :3, 3]
 
     def to_query_space(self, points: Tensor) -> Tensor:
         """Convert points from the input frame to query space.

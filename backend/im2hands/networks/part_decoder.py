@@ -73,7 +73,7 @@ class PartDecoder(nn.Module):
         self.shape_encoder = ShapeEncoder(HIDDEN) if shape else None
 
     def of_hands(self, bones: Bones) -> tuple[FoldedParts, Tensor, Tensor]:
-        """Prepare the part networks for given hands, of the thickness that ``bones`` state.
+        """Prepare the part networks for given hands; a shape encoder reads the thickness that ``bones`` state.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class PartDecoder(nn.Module):
             skeletons, skeletons.new_zeros(len(skeletons), THICKNESS_COUNT) if thickness is None else thickness.log()
         )
         folded = self.fold(bones.transforms, bones.lengths, code)
-        return folded, *code.fitted(bones.transforms[:, :, :3, :3] / QUERY_SCALE, bones.transforms[:, :, :3, 3])
+        return folded, *code.fitted(*bones.straight_frames())
 
     def fold(self, transforms: Tensor, lengths: Tensor, shape: ShapeCode | None = None) -> FoldedParts:
         """Fold the part networks for given hands.

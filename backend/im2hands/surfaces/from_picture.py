@@ -198,12 +198,12 @@ class PictureReconstructor:
     def bones_of(self, hands: Sequence[HandKeypoints]) -> tuple[list[Side], Tensor, Bones]:
         """Compute the bones of hands as ``from_keypoints.bones_of``, with the thickness of the hands if it counts.
 
-        Thickness is a factor on that of the bundled hands. The published networks know other hands, so theirs stay as
-        these networks make them.
+        Only networks with a shape encoder read it. The hands of others stay as these networks make them.
         """
         sides, positions, bones = bones_of(hands)
         network = self._network.init_occ if isinstance(self._network, RefinedOccupancy) else self._network
-        if isinstance(network, PartDecoder) or not network.sizes.reach:
+        shape = network.shape_encoder is not None if isinstance(network, PartDecoder) else network.sizes.shape
+        if not shape:
             bones = replace(bones, thickness=None)
         return sides, positions, bones
 

@@ -96,7 +96,8 @@ class PartField:
             self._folded, turn, shift = decoder.of_hands(bones)  # from query space; points in metres are asked here
             self._turn, self._shift = (turn / QUERY_SCALE).to(device, dtype), shift.to(device, dtype)
             self._keypoints = to_device(bones.to_query_space(keypoints) * QUERY_SCALE, device).to(dtype)
-            thick = torch.ones(self.hand_count, THICKNESS_COUNT) if bones.thickness is None else bones.thickness
+            thick = None if decoder.shape_encoder is None else bones.thickness
+            thick = torch.ones(self.hand_count, THICKNESS_COUNT) if thick is None else thick
             self._thickness = to_device(thick, device).to(dtype)
             one = [slice(hand, hand + 1) for hand in range(self.hand_count)]
             self._near_bones = (

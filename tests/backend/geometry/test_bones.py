@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from im2hands.geometry.bones import BONE_ENDS, QUERY_SCALE, bones_from_keypoints, rodrigues
+from im2hands.geometry.bones import QUERY_SCALE, THICKNESS_COUNT, bones_from_keypoints, even_thickness, rodrigues
 from im2hands.lab.datasets.part_occupancy import posed_hands
 
 GOLDEN = Path(os.environ.get("IM2HANDS_GOLDEN_DIR", Path(__file__).parents[2] / "golden"))
@@ -114,26 +113,8 @@ def test_shapes_that_do_not_fit_are_refused():
         bones_from_keypoints(torch.zeros(2, 20, 3), ["left", "right"])
 
 
-def test_a_thick_hand_is_brought_to_its_usual_thickness_in_the_straight_frames():
-    keypoints = _hands(1)
-    bones = bones_from_keypoints(keypoints, ["right"])
-    thick = replace(bones, thickness=torch.full((1, 16), 1.2, dtype=torch.float64))
-    points = bones.to_query_space(keypoints)[0]
-    (turn, shift), (own_turn, own_shift) = ([part[0] for part in one.straight_frames()] for one in (bones, thick))
-    assert torch.equal(turn, bones.transforms[0, :, :3, :3] / QUERY_SCALE)
-    for bone, (start, end) in enumerate(BONE_ENDS):
-        along = points[end] - points[start]
-        side = torch.linalg.cross(along, torch.tensor([0.3, 1.0, 0.2], dtype=torch.float64))
-        if not bone:
-            side = torch.tensor([0.0, 0.1, 0.0], dtype=torch.float64)  # out of the plane of the palm
-        for place in (points[start], points[end], (points[start] + points[end]) / 2):
-            usual, made = turn[bone] @ place + shift[bone], own_turn[bone] @ place + own_shift[bone]
-            assert torch.allclose(usual, made, atol=1e-9)
-            off = own_turn[bone] @ (place + 1.2 * side) + own_shift[bone] - usual
-            assert torch.allclose(off, turn[bone] @ side, atol=1e-9)
-
-
-def test_thickness_needs_joints():
-    bones = bones_from_keypoints(_hands(1), ["right"])
-    with pytest.raises(ValueError, match="joints"):
-        replace(bones, joints=None, thickness=torch.ones(1, 16)).straight_frames()
+def test_an_even_thickness_widens_the_palm_by_less():
+    thickness = even_thickness(torch.tensor([1.2, 0.9], dtype=torch.float64))
+    assert thickness.shape == (2, THICKNESS_COUNT)
+    assert torch.equal(thickness[:, :16], torch.tensor([[1.2], [0.9]], dtype=torch.float64).expand(-1, 16))
+    assert 1 < thickness[0, 16] < 1.1 and 0.9 < thickness[1, 16] < 1

@@ -16,11 +16,14 @@ _ACROSS = 0.02  # of all keypoints in each coordinate, share of the palm length
 
 _THICKNESS_ERROR = 0.03  # standard deviation of the error of a known thickness as a whole, natural logarithm
 
-# Joints of another skeleton, standard deviations unless a range is stated.
-_DEPTH, _DEPTH_EACH = 0.05, 0.02  # of all joints, and of each level, towards the back of the hand, share of the palm
+# Joints of another skeleton, standard deviations unless stated otherwise. Those of the bundled hand lie near its back,
+# those of most others in the middle of the flesh, and their first phalanges are longer.
+_MIDDLE = -0.045  # mean place of all joints, towards the back of the hand, share of the palm length
+_DEPTH, _DEPTH_EACH = 0.035, 0.015  # of all joints, and of each level, about that mean
 _SIDE = 0.02  # sideways, share of the palm length
-_ALONG, _ALONG_EACH = 0.12, 0.05  # of each level, and of each joint, along its bone, share of the bone's length
-_TIP = (-0.5, 0.15)  # range of the tips along their bones, share of the bone's length
+_ALONG, _ALONG_EACH = 0.14, 0.05  # of each level, and of each joint, along its bone, share of the bone's length
+_FIRST_PHALANX = 0.1  # mean place of its end along it, share of its length
+_TIP_DEEP, _TIP = (-0.5, 0.0), 0.06  # of the tips along their bones: range of one half, about 0 for the other
 _ROOT, _WRIST = 0.08, 0.08  # of the root of the thumb in each direction, and of the wrist along the palm, share of it
 
 
@@ -53,13 +56,15 @@ def other_skeletons(keypoints: Tensor, transforms: Tensor, generator: torch.Gene
 
     use = (torch.rand(count, 1, generator=generator, dtype=torch.float64) < share).double()
     palm = use * torch.linalg.vector_norm(keypoints[:, 9] - keypoints[:, 0], dim=-1, keepdim=True)
-    depth = _DEPTH * normal(count, 1) + _DEPTH_EACH * normal(count, 5)
+    depth = _MIDDLE + _DEPTH * normal(count, 1) + _DEPTH_EACH * normal(count, 5)
     side, along = _SIDE * normal(count, 5, 4), _ALONG_EACH * normal(count, 5, 4)
     along[:, 1:] += _ALONG * normal(count, 1, 4)
     along[:, 0] += _ALONG * normal(count, 4)  # the thumb has joints of its own
-    low, high = _TIP
-    along[:, :, 3] *= 0.5
-    along[:, :, 3] += low + (high - low) * torch.rand(count, 1, generator=generator, dtype=torch.float64)
+    along[:, :, 1] += _FIRST_PHALANX
+    kind, far = torch.rand(2, count, 1, generator=generator, dtype=torch.float64)
+    low, high = _TIP_DEEP
+    tip = torch.where(kind < 0.5, low + (high - low) * far, _TIP * normal(count, 1))
+    along[:, :, 3] = tip + _ALONG_EACH * normal(count, 5)
     moved = keypoints.clone()
     for finger, first in enumerate(FIRST_BONES):
         for level in range(4):
