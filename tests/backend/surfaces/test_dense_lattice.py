@@ -10,7 +10,8 @@ import trimesh
 from im2hands.core.errors import FrameError
 from im2hands.geometry.bones import BONE_ENDS
 from im2hands.geometry.marching_cubes import single_component
-from im2hands.lab.datasets.part_occupancy import jitter_keypoints, posed_hands, signed_distance
+from im2hands.lab.datasets.inexact_hands import jitter_keypoints
+from im2hands.lab.datasets.part_occupancy import posed_hands, signed_distance
 from im2hands.surfaces.dense_lattice import extract_surfaces
 from im2hands.surfaces.load import load_reconstructor
 from im2hands.surfaces.occupancy_field import PartField
