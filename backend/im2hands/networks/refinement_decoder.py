@@ -162,8 +162,8 @@ class FoldedHands:
             self.conditions,
         )  # fmt: skip
 
-    def attend(self, positions: Tensor) -> Tensor:
-        """Attend to the anchors.
+    def nearest(self, positions: Tensor) -> Tensor:
+        """Find the anchors that queries attend to.
 
         Parameters
         ----------
@@ -172,10 +172,27 @@ class FoldedHands:
 
         Returns
         -------
+        (B, N, neighbours) int64
+            The anchors, in no particular order.
+        """
+        return nearest_neighbours(positions, self.positions, self.decoder.neighbours)
+
+    def attend(self, positions: Tensor, index: Tensor | None = None) -> Tensor:
+        """Attend to the anchors.
+
+        Parameters
+        ----------
+        positions : (B, N, 3) float
+            Queries, frame and unit of the anchors.
+        index : (B, N, neighbours) int64 or None
+            Result of ``nearest``, if it is known.
+
+        Returns
+        -------
         (B, N, d) float
             Result of the cross attention ``ct1``.
         """
-        index = nearest_neighbours(positions, self.positions, self.decoder.neighbours)
+        index = self.nearest(positions) if index is None else index
         return self.pairs.attend(positions, self.queries, self.table, index, self.token)
 
     def logits(self, positions: Tensor, extra: Tensor) -> Tensor:
@@ -195,20 +212,22 @@ class FoldedHands:
         """
         return self.decode(self.told(positions), extra)
 
-    def told(self, positions: Tensor) -> Tensor:
+    def told(self, positions: Tensor, index: Tensor | None = None) -> Tensor:
         """Compute what the anchors tell of queries: the part of ``logits`` that costs most and changes least in space.
 
         Parameters
         ----------
         positions : (B, N, 3) float
             Queries, frame and unit of the anchors.
+        index : (B, N, neighbours) int64 or None
+            Result of ``nearest``, if it is known.
 
         Returns
         -------
         (B, N, hidden (1 + blocks)) float
             The attention's result as the later layers take it.
         """
-        attended = self.attend(positions)
+        attended = self.attend(positions, index)
         first = functional.linear(attended, self.decoder.init_enc.weight[:, : attended.shape[-1]])
         return torch.cat([first, functional.linear(attended, *self.conditions)], dim=-1)
 

@@ -46,7 +46,7 @@ DIRECT = 256
 class Refinement(Protocol):
     """The refinement network of one hand, at points of query space."""
 
-    def told(self, points: Tensor) -> Tensor:
+    def told(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """What the anchors tell of points.
 
         Parameters
@@ -56,8 +56,10 @@ class Refinement(Protocol):
 
         Returns
         -------
-        (N, C) Tensor
+        told : (N, C) Tensor
             Features that change little over ``TOLD_LATTICE``.
+        choice : (N,) int64 Tensor
+            A number for the anchors that tell them; where it changes, they do not change smoothly.
         """
         ...
 
@@ -75,7 +77,7 @@ class Refinement(Protocol):
         told : (N, C) float or None
             What the anchors tell of them; None asks the anchors.
         between : (N,) bool or None
-            Where ``told`` is interpolated.
+            Where ``told`` is interpolated between points of another choice.
 
         Returns
         -------
