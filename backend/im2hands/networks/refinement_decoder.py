@@ -8,7 +8,7 @@ matrices for each of its nine anchors, and a few small ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -119,8 +119,12 @@ class RefinementDecoder(nn.Module):
         query = attention.w_qs(code)
         token = pairs.token(query, attention.w_k_global(code), attention.w_v_global(code))
         table = pairs.table(positions, attention.w_ks(features), attention.w_vs(features))
-        layers = cast(Iterable[nn.Linear], self.fc_c)
-        conditions = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+        layers = cast(Sequence[nn.Linear], self.fc_c)
+        own = self.init_enc.weight[:, : attention.w_qs.out_features]
+        conditions = (
+            torch.cat([own, *(layer.weight for layer in layers)]),
+            torch.cat([torch.zeros_like(self.init_enc.bias), *(layer.bias for layer in layers)]),
+        )
         return FoldedHands(self, pairs, positions, pairs.queries(query)[:, None], table, token, conditions)
 
 
@@ -143,7 +147,8 @@ class FoldedHands:
     token : Token
         The hand code as a token.
     conditions : pair of Tensor
-        Weight and bias of the layers that feed the attention's result to the residual blocks, concatenated.
+        Weight and bias of the layers that feed the attention's result to the first layer and to the residual blocks,
+        concatenated.
     """
 
     decoder: RefinementDecoder
@@ -227,9 +232,7 @@ class FoldedHands:
         (B, N, hidden (1 + blocks)) float
             The attention's result as the later layers take it.
         """
-        attended = self.attend(positions, index)
-        first = functional.linear(attended, self.decoder.init_enc.weight[:, : attended.shape[-1]])
-        return torch.cat([first, functional.linear(attended, *self.conditions)], dim=-1)
+        return functional.linear(self.attend(positions, index), *self.conditions)
 
     def decode(self, told: Tensor, extra: Tensor) -> Tensor:
         """Compute the occupancy logits of queries from what the anchors tell of them.
