@@ -326,11 +326,11 @@ class InitialHand:
         batch, count = points.shape[:2]
         image = self.image_features(self._embedded(owner.camera_points(points), reference))
         local = self.bone_local(points)
-        if local.device.type != "cpu" and not torch.is_grad_enabled():
+        if (local.device.type != "cpu" or batch * count <= FEW) and not torch.is_grad_enabled():
             every = self.folded.all_logits(local, image)
             if not self.sizes.reach:
                 return every
-            # Evaluating every bone costs a device less than the question which ones are near.
+            # Evaluating every bone costs less here than the question which ones are near.
             return cut_off(points, torch.where(self.near(points), every, OUT_OF_REACH))
         image, local = image.flatten(0, 1), local.flatten(0, 1)
         if self.sizes.reach:
