@@ -18,9 +18,9 @@ larger than this limit, a change of 0.01 moves the vertex by less than a tenth o
 BETWEEN = 1.0
 """Interpolated logits this close to the surface are computed again at their own place.
 
-This is only done where the nearest anchors change between the points that were asked. There interpolation changes a logit
-by 0.03 and by 0.4 at most, so no sign changes; elsewhere it changes a logit by 0.02 at most (published sizes, generated
-weights).
+This is only done where the nearest anchors change between the points that were asked. There interpolation changes a
+logit by 0.03, and by 0.4 at most, so no sign changes; elsewhere it changes a logit by 0.02 at most (published sizes,
+generated weights).
 """
 
 FEW = 64
