@@ -66,7 +66,12 @@ def minimise(
         if not len(active):
             break
         rows = (active[:, None] * each + np.arange(each)).ravel()
-        steps = sums.rows(active).steps(damping[active]).reshape(len(active), each, PARAMETERS)
+        try:
+            steps = sums.rows(active).steps(damping[active]).reshape(len(active), each, PARAMETERS)
+        except np.linalg.LinAlgError:  # not definite in floating point; more damping makes it so
+            damping[active] *= _MORE
+            running[active] = damping[active] < _MOST_DAMPING
+            continue
         trial = hands.rows(rows).moved(_bounded(steps).reshape(len(rows), PARAMETERS))
         tried = evaluate(trial, active)
         gain = sums.cost[active] - tried.cost
