@@ -22,9 +22,7 @@ _PIXEL, _DIRECTION = 0.030, 0.60
 # The same where a network predicts its errors: factor and floor of a place's deviation (palm lengths), bounds of a
 # direction's deviation. Places get half of their predicted error, because meshes shall cover the picture.
 _PIXEL_SPREAD, _PIXEL_FLOOR = 0.5, 0.015
-_HIDDEN = (
-    100.0  # palm lengths; deviation of a place that tells nothing: larger ones would leave no number of a hand's place
-)
+_HIDDEN = 100.0  # palm lengths; deviation of a place that tells nothing. Larger ones would leave no equation of it
 _TOWARD = (0.08, 1.5)
 _SHORTEST = 0.15  # palm lengths; least length of a bone by which its ends' errors become an error of its direction
 # Divisors of two keypoints' pixel deviations. The wrist gets a small deviation, as only it shows how the palm is turned

@@ -1,4 +1,4 @@
-"""Evidence that is hidden, contradictory, cut off, wrong or no number, in photos and in clips: possible hands come out."""
+"""Evidence that is hidden, contradictory, cut off, wrong or no number gives possible hands, in photos and in clips."""
 
 from __future__ import annotations
 
