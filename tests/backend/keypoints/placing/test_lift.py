@@ -243,8 +243,8 @@ def test_sure_keypoints_are_more_confident() -> None:
     )
     made = place_hands([hand], camera).right
     assert made is not None and made.confidence[8] < made.confidence[7]
-    broken = replace(hand, lifted=replace(lifted, pixels=np.full((21, 2), np.nan)))
-    assert place_hands([broken], camera).right is None
+    lost = np.full((21, 2), np.nan)
+    assert place_hands([replace(hand, pixels=lost, lifted=replace(lifted, pixels=lost))], camera).right is None
 
 
 def test_a_take_keeps_what_was_told(tmp_path: Path) -> None:
