@@ -17,7 +17,7 @@ _ENOUGH = 1e-4  # share of its cost by which a problem must still improve
 
 
 class Equations(Protocol):
-    """Normal equations of a batch of problems; ``terms.Sums`` explains the methods."""
+    """Normal equations of a batch of problems; ``sums.Sums`` explains the methods."""
 
     cost: np.ndarray
 

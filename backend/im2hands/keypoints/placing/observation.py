@@ -22,6 +22,7 @@ _PIXEL, _DIRECTION = 0.030, 0.60
 # The same where a network predicts its errors: factor and floor of a place's deviation (palm lengths), bounds of a
 # direction's deviation. Places get half of their predicted error, because meshes shall cover the picture.
 _PIXEL_SPREAD, _PIXEL_FLOOR = 0.5, 0.015
+_COMMON = 0.3  # of a hand's places: standard deviation, in a clip, by which all of a frame are off alike
 _HIDDEN = 100.0  # palm lengths; deviation of a place that tells nothing. Larger ones would leave no equation of it
 _TOWARD = (0.08, 1.5)
 _SHORTEST = 0.15  # palm lengths; least length of a bone by which its ends' errors become an error of its direction
@@ -221,6 +222,7 @@ def evidence(observations: Sequence[Observation]) -> Evidence:
         directions / np.maximum(np.linalg.norm(directions, axis=-1, keepdims=True), 1e-9),
         np.stack([o.toward for o in observations]),
         np.array([o.thickness for o in observations]),
+        _COMMON * np.array([np.sqrt((o.places**2).mean()) for o in observations]) * scale,
     )
 
 

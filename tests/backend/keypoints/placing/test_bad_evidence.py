@@ -18,7 +18,7 @@ from im2hands.keypoints.hypothesis import HandDetection, SkinLandmarks
 from im2hands.keypoints.placing.clip import place_clip
 from im2hands.keypoints.placing.motion import FramesSums
 from im2hands.keypoints.placing.solve import place_hands
-from im2hands.keypoints.placing.terms import Sums
+from im2hands.keypoints.placing.sums import Sums
 
 PALM_M = 0.088
 FRAMES = 3
