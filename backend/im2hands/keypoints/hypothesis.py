@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from im2hands.core.hands import Side
+from im2hands.core.hands import MIDDLE_MCP, WRIST, Side
 
 OWN, READ, READING = "two_hand_network", "crops", "reading_network"
 """Sources of detections: the two-hand network's own keypoints, and keypoints that MediaPipe's landmark network or the
@@ -143,6 +143,10 @@ class Hypothesis:
         return self.network_right + self.shape_right
 
 
+_LARGEST_PALM = 10.0
+"""A lifted shape whose palm is longer or shorter by this factor than the unit is none of a hand."""
+
+
 @dataclass(frozen=True)
 class LiftedHand:
     """A hand's 3D shape as the lifting network estimates it, with the joints of the bundled hand.
@@ -171,6 +175,15 @@ class LiftedHand:
     pixel_spread: np.ndarray
     depth: float | None
     depth_spread: float | None
+
+    @property
+    def sound(self) -> bool:
+        """Whether all keypoints and spreads are numbers, and shape and pixels have an extent of a hand."""
+        arrays = (self.shape, self.spread, self.pixels, self.pixel_spread)
+        if not all(np.isfinite(values).all() for values in arrays):
+            return False
+        palm = float(np.linalg.norm(self.shape[MIDDLE_MCP] - self.shape[WRIST]))
+        return bool(1 / _LARGEST_PALM < palm < _LARGEST_PALM and np.ptp(self.pixels, axis=0).max() >= 1.0)
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ and ``dp_decoder.*`` (dense pose and masks). The decoders come from IntagHand (L
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .inference_copy import inference_copy
 
 DECODER_CHANNELS = 128
 HEATMAP_CHANNELS = 42
@@ -272,15 +273,11 @@ class ImageEncoder(PictureEncoder):
         return EncoderMaps(*(tuple(level.to(image) for level in kind) for kind in maps))  # type: ignore[arg-type]
 
     def _copy(self, precision: torch.dtype) -> ImageEncoder:
-        """A copy whose convolutions have another dtype, and the memory layout that is fastest for it; made once."""
+        """A copy whose convolutions have another dtype; made once."""
         made_of = (precision, *((value.data_ptr(), value._version) for value in self.state_dict().values()))
         if self._rounded is None or self._rounded[0] != made_of:
             self._rounded = None
-            copy = deepcopy(self).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            for layer in copy.modules():
-                if isinstance(layer, nn.Conv2d):
-                    layer.to(precision)
-            self._rounded = made_of, copy
+            self._rounded = made_of, inference_copy(self, precision)
         return self._rounded[1]
 
     def forward(self, image: Tensor) -> EncoderMaps:

@@ -29,6 +29,9 @@ CHUNK_ACCELERATOR = 1 << 15
 CHOSEN_CHUNK = 16384
 """Queries evaluated at once where only some bones are evaluated at each."""
 
+FEW = 128
+"""At so few queries all bones are evaluated in a few large products, which costs less than many small ones."""
+
 DepthReference = Literal["wrist", "first query"] | Tensor
 """The camera depth from which the depth of a query is measured.
 
@@ -230,6 +233,10 @@ class InitialHand:
         def best_of(chunk: slice) -> Tensor:
             part, wanted = points[chunk], asked[chunk]
             image = self.image_features(self.point_features(part[None]))[0]
+            if len(part) <= FEW:
+                local = torch.einsum("kij,nj->nki", turn, part.to(turn)) + shift
+                every = self.folded.all_logits(local[None], image[None])[0]
+                return every.masked_fill(~wanted, -torch.inf).amax(-1)
             best = image.new_full((len(part),), -torch.inf)
             for bone in range(BONE_COUNT):
                 rows = wanted[:, bone].nonzero()[:, 0]
@@ -319,11 +326,11 @@ class InitialHand:
         batch, count = points.shape[:2]
         image = self.image_features(self._embedded(owner.camera_points(points), reference))
         local = self.bone_local(points)
-        if local.device.type != "cpu" and not torch.is_grad_enabled():
+        if (local.device.type != "cpu" or batch * count <= FEW) and not torch.is_grad_enabled():
             every = self.folded.all_logits(local, image)
             if not self.sizes.reach:
                 return every
-            # Evaluating every bone costs a device less than the question which ones are near.
+            # Evaluating every bone costs less here than the question which ones are near.
             return cut_off(points, torch.where(self.near(points), every, OUT_OF_REACH))
         image, local = image.flatten(0, 1), local.flatten(0, 1)
         if self.sizes.reach:

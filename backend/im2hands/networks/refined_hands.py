@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 CHUNK = 4096
 """Queries evaluated at once on a CPU without gradients; it bounds the memory."""
 
+# Its powers number the anchors. They wrap around at 64 bits, and no two sums of a few of them are likely to be equal.
+_ODD = 6364136223846793005
+
 _LOGIT_EPSILON = 1e-6  # keeps the logit of an initial occupancy of 0 or 1 finite
 
 CHUNK_ACCELERATOR = 1 << 15
@@ -156,7 +159,7 @@ class RefinedHands:
         with torch.no_grad():
             return self.initial[side].occupancy(points, depth_reference)
 
-    def told(self, side: Side, points: Tensor, *, exact: bool = False) -> Tensor:
+    def told(self, side: Side, points: Tensor, *, exact: bool = False) -> tuple[Tensor, Tensor]:
         """Compute what the anchors tell of points; see ``FoldedHands.told``.
 
         Parameters
@@ -170,16 +173,25 @@ class RefinedHands:
 
         Returns
         -------
-        (B, N, C) float
+        told : (B, N, C) float
             What the anchors tell.
+        choice : (B, N) int64
+            A number for the set of anchors that tell it: the same for the same set. Between points with the same set,
+            what they tell changes smoothly.
         """
         hands, seen = self._of(side, self.folded(exact=exact)), self.initial[side]
+        numbers = torch.full((hands.positions.shape[1],), _ODD, device=points.device).cumprod(0)
+        choices: list[Tensor] = []
 
         def chunk(rows: slice) -> Tensor:
             positions = flipped(seen.camera_points(points[:, rows]))
-            return hands.told(((positions - self.centre[:, None]) / self.network.sizes.unit).to(points))
+            positions = ((positions - self.centre[:, None]) / self.network.sizes.unit).to(points)
+            nearest = hands.nearest(positions)
+            told = hands.told(positions, nearest)
+            choices.append(numbers[nearest].sum(-1))
+            return told
 
-        return self._over(points, chunk)
+        return self._over(points, chunk), torch.cat(choices, dim=1)
 
     def logits(
         self, side: Side, points: Tensor, initial: Tensor, *, exact: bool = False, told: Tensor | None = None

@@ -8,7 +8,7 @@ matrices for each of its nine anchors, and a few small ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -119,8 +119,12 @@ class RefinementDecoder(nn.Module):
         query = attention.w_qs(code)
         token = pairs.token(query, attention.w_k_global(code), attention.w_v_global(code))
         table = pairs.table(positions, attention.w_ks(features), attention.w_vs(features))
-        layers = cast(Iterable[nn.Linear], self.fc_c)
-        conditions = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+        layers = cast(Sequence[nn.Linear], self.fc_c)
+        own = self.init_enc.weight[:, : attention.w_qs.out_features]
+        conditions = (
+            torch.cat([own, *(layer.weight for layer in layers)]),
+            torch.cat([torch.zeros_like(self.init_enc.bias), *(layer.bias for layer in layers)]),
+        )
         return FoldedHands(self, pairs, positions, pairs.queries(query)[:, None], table, token, conditions)
 
 
@@ -143,7 +147,8 @@ class FoldedHands:
     token : Token
         The hand code as a token.
     conditions : pair of Tensor
-        Weight and bias of the layers that feed the attention's result to the residual blocks, concatenated.
+        Weight and bias of the layers that feed the attention's result to the first layer and to the residual blocks,
+        concatenated.
     """
 
     decoder: RefinementDecoder
@@ -162,8 +167,8 @@ class FoldedHands:
             self.conditions,
         )  # fmt: skip
 
-    def attend(self, positions: Tensor) -> Tensor:
-        """Attend to the anchors.
+    def nearest(self, positions: Tensor) -> Tensor:
+        """Find the anchors that queries attend to.
 
         Parameters
         ----------
@@ -172,10 +177,27 @@ class FoldedHands:
 
         Returns
         -------
+        (B, N, neighbours) int64
+            The anchors, in no particular order.
+        """
+        return nearest_neighbours(positions, self.positions, self.decoder.neighbours)
+
+    def attend(self, positions: Tensor, index: Tensor | None = None) -> Tensor:
+        """Attend to the anchors.
+
+        Parameters
+        ----------
+        positions : (B, N, 3) float
+            Queries, frame and unit of the anchors.
+        index : (B, N, neighbours) int64 or None
+            Result of ``nearest``, if it is known.
+
+        Returns
+        -------
         (B, N, d) float
             Result of the cross attention ``ct1``.
         """
-        index = nearest_neighbours(positions, self.positions, self.decoder.neighbours)
+        index = self.nearest(positions) if index is None else index
         return self.pairs.attend(positions, self.queries, self.table, index, self.token)
 
     def logits(self, positions: Tensor, extra: Tensor) -> Tensor:
@@ -195,22 +217,22 @@ class FoldedHands:
         """
         return self.decode(self.told(positions), extra)
 
-    def told(self, positions: Tensor) -> Tensor:
+    def told(self, positions: Tensor, index: Tensor | None = None) -> Tensor:
         """Compute what the anchors tell of queries: the part of ``logits`` that costs most and changes least in space.
 
         Parameters
         ----------
         positions : (B, N, 3) float
             Queries, frame and unit of the anchors.
+        index : (B, N, neighbours) int64 or None
+            Result of ``nearest``, if it is known.
 
         Returns
         -------
         (B, N, hidden (1 + blocks)) float
             The attention's result as the later layers take it.
         """
-        attended = self.attend(positions)
-        first = functional.linear(attended, self.decoder.init_enc.weight[:, : attended.shape[-1]])
-        return torch.cat([first, functional.linear(attended, *self.conditions)], dim=-1)
+        return functional.linear(self.attend(positions, index), *self.conditions)
 
     def decode(self, told: Tensor, extra: Tensor) -> Tensor:
         """Compute the occupancy logits of queries from what the anchors tell of them.

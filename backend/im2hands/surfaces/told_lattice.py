@@ -26,14 +26,15 @@ class ToldLattice:
     step : int
         Step of the coarser lattice, in voxels.
     ask : callable
-        Evaluates the network: points (N,) of the lattice to features (N, C).
+        Evaluates the network: points (N,) of the lattice to features (N, C) and choices (N,); see ``Refinement.told``.
     """
 
-    def __init__(self, lattice: Lattice, step: int, ask: Callable[[np.ndarray], Tensor]) -> None:
+    def __init__(self, lattice: Lattice, step: int, ask: Callable[[np.ndarray], tuple[Tensor, Tensor]]) -> None:
         self._lattice, self._step, self._ask = lattice, step, ask
         self._shape = tuple((n - 1) // step + 1 for n in lattice.shape)
         self._rows = np.full(int(np.prod(self._shape)), -1, np.int64)
         self._features: Tensor | None = None
+        self._choices: Tensor | None = None
 
     def at(self, points: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return the features of points.
@@ -48,7 +49,7 @@ class ToldLattice:
         features : (N, C) Tensor
             Their features.
         between : (N,) bool Tensor
-            Whether they are interpolated.
+            Whether they are interpolated between points of different choices.
         """
         index = self._lattice.index(points)
         low = index // self._step
@@ -61,19 +62,23 @@ class ToldLattice:
             corners = low[:, None] + CORNERS * (part > 0)[:, None]
             weights = np.where(CORNERS == 1, part[:, None], 1 - part[:, None]).prod(-1)
         where = np.ravel_multi_index(tuple(np.moveaxis(corners, -1, 0)), self._shape)
-        features = self._known(where)
+        features, choices = self._known(where)
         rows = torch.from_numpy(self._rows[where]).to(features.device)
         shares = torch.from_numpy(weights).to(features)
         mixed = functional.embedding_bag(rows, features, mode="sum", per_sample_weights=shares)
-        return mixed, torch.from_numpy(between).to(features.device)
+        if not between.any():
+            return mixed, torch.from_numpy(between).to(features.device)
+        around = choices[rows]
+        return mixed, (around != around[:, :1]).any(1)
 
-    def _known(self, where: np.ndarray) -> Tensor:
-        """All features known so far, among them those of the coarser lattice's points ``where``."""
+    def _known(self, where: np.ndarray) -> tuple[Tensor, Tensor]:
+        """All features and choices known so far, among them those of the coarser lattice's points ``where``."""
         unknown = np.unique(where[self._rows[where] < 0])
-        if len(unknown) or self._features is None:
+        if len(unknown) or self._features is None or self._choices is None:
             coarse = np.stack(np.unravel_index(unknown, self._shape), axis=-1)
-            new = self._ask(self._lattice.points(coarse * self._step))
-            before = [] if self._features is None else [self._features]
-            self._rows[unknown] = np.arange(len(unknown)) + (len(before[0]) if before else 0)
-            self._features = torch.cat([*before, new])
-        return self._features
+            features, choices = self._ask(self._lattice.points(coarse * self._step))
+            before = 0 if self._features is None else len(self._features)
+            self._rows[unknown] = np.arange(len(unknown)) + before
+            self._features = features if self._features is None else torch.cat([self._features, features])
+            self._choices = choices if self._choices is None else torch.cat([self._choices, choices])
+        return self._features, self._choices

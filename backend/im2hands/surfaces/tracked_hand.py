@@ -39,11 +39,14 @@ The result selects the bones that are evaluated on finer lattices.
 TOLD_LATTICE = 0.0035
 """Upper limit of the spacing of the lattice on which the anchors are asked, metres; finer points are interpolated."""
 
+DIRECT = 256
+"""Of so few points the anchors are asked at their own places: their cells' corners would be as many, and less exact."""
+
 
 class Refinement(Protocol):
     """The refinement network of one hand, at points of query space."""
 
-    def told(self, points: Tensor) -> Tensor:
+    def told(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """What the anchors tell of points.
 
         Parameters
@@ -53,8 +56,10 @@ class Refinement(Protocol):
 
         Returns
         -------
-        (N, C) Tensor
+        told : (N, C) Tensor
             Features that change little over ``TOLD_LATTICE``.
+        choice : (N,) int64 Tensor
+            A number for the anchors that tell them; where it changes, they do not change smoothly.
         """
         ...
 
@@ -72,7 +77,7 @@ class Refinement(Protocol):
         told : (N, C) float or None
             What the anchors tell of them; None asks the anchors.
         between : (N,) bool or None
-            Where ``told`` is interpolated.
+            Where ``told`` is interpolated between points of another choice.
 
         Returns
         -------
@@ -208,7 +213,7 @@ class HandSurfaces:
 
         def ask(points: np.ndarray) -> np.ndarray:
             initial = torch.from_numpy(self.initial.values(points)).to(device)
-            known = told.at(points) if told else ()
+            known = told.at(points) if told and len(points) > DIRECT else ()
             return _bounded(network.logits(_query(lattice, points, device), torch.sigmoid(initial), *known) - shift)
 
         field, step = LatticeField(self.lattice, ask), self._first_step
@@ -241,22 +246,37 @@ class _InitialNetwork:
     def __init__(self, lattice: Lattice, device: torch.device, network: HandLogits, parts: Parts | None) -> None:
         self._lattice, self._device, self._network, self._parts = lattice, device, network, parts
         self._choice: BoneChoice | None = None
+        self._told: list[tuple[np.ndarray, np.ndarray]] = []  # points, and the logits of their parts; until the choice
 
     def choose(self, cells: np.ndarray, step: int) -> None:
         """Select the bones that are evaluated from now on, by their logits at the corners of cells."""
         if self._parts is None:
             return
         corners, where = np.unique(self._lattice.corners(cells, step), return_inverse=True)
-        parts = self._parts.all_logits(_query(self._lattice, corners, self._device)).float().cpu().numpy()
+        told = np.concatenate([points for points, _ in self._told]) if self._told else corners[:0]
+        self._all_parts(np.setdiff1d(corners, told, assume_unique=True))
+        told, logits = (np.concatenate(parts) for parts in zip(*self._told, strict=True))
+        order = np.argsort(told)
+        parts = logits[order[np.searchsorted(told, corners, sorter=order)]]
+        self._told.clear()
         self._choice = BoneChoice(self._lattice, step, cells, parts[where.reshape(-1, 8)])
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Initial logits (N,) of lattice points (N,)."""
         places = _query(self._lattice, points, self._device)
-        if self._choice is None or self._parts is None:
+        if self._parts is None:
             return _bounded(self._network(places))
+        if self._choice is None:
+            return _bounded(torch.from_numpy(self._all_parts(points).max(-1)))
         asked = torch.from_numpy(self._choice(points)).to(self._device)
         return _bounded(self._parts.chosen_logits(places, asked))
+
+    def _all_parts(self, points: np.ndarray) -> np.ndarray:
+        """Logits (N, 16) of all parts at lattice points (N,), which are kept for the choice."""
+        assert self._parts is not None
+        logits = self._parts.all_logits(_query(self._lattice, points, self._device)).float().cpu().numpy()
+        self._told.append((points, logits))
+        return logits
 
 
 def _query(lattice: Lattice, points: np.ndarray, device: torch.device) -> Tensor:

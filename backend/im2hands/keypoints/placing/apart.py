@@ -16,7 +16,8 @@ from .levenberg import minimise
 from .observation import Observation
 from .rigid import MINIMUM_DEPTH_M
 from .solve import place_each
-from .terms import ENDS, Sums, add_anatomy, add_overlaps, overlaps
+from .sums import Sums
+from .terms import ENDS, add_anatomy, add_overlaps, overlaps
 
 # Standard deviations, metres, of the keypoints of a hand from where they are: across the ray from the camera to the
 # hand, along it against each other, and all together along it. First a possible hand is fitted to the given one; then

@@ -20,7 +20,8 @@ from .levenberg import minimise
 from .motion import LIVELY, FramesSums
 from .observation import Observation, depth_between, evidence
 from .solve import DEFAULT_PALM_M, chosen_hands, place_on_edges, placed_hand
-from .terms import ALIKE_SPREAD, SHAPE_SPREAD, USUAL_SHAPE, Evidence, Sums, of_being_two, of_each_hand
+from .sums import Sums
+from .terms import ALIKE_SPREAD, SHAPE_SPREAD, USUAL_SHAPE, Evidence, of_being_two, of_each_hand
 from .thickness import common_thickness, with_thickness
 
 # Frames that are placed at once, and those before and after a window that take part without being kept.
@@ -235,7 +236,7 @@ def _place_window(track: _Track, first: int, last: int, times: np.ndarray) -> tu
 
     def evaluate(lively: float, hands: Hands, _: np.ndarray) -> FramesSums:
         sums = Sums.empty(last - first, 2 * PARAMETERS)
-        single = of_each_hand(hands.rows(present), seen)
+        single = of_each_hand(hands.rows(present), seen, shifted=True)
         for k in range(2):
             sums.add_hands(frame[hand == k], k, single.rows(hand == k))
         if len(both):

@@ -17,7 +17,7 @@ _ENOUGH = 1e-4  # share of its cost by which a problem must still improve
 
 
 class Equations(Protocol):
-    """Normal equations of a batch of problems; ``terms.Sums`` explains the methods."""
+    """Normal equations of a batch of problems; ``sums.Sums`` explains the methods."""
 
     cost: np.ndarray
 
@@ -66,7 +66,12 @@ def minimise(
         if not len(active):
             break
         rows = (active[:, None] * each + np.arange(each)).ravel()
-        steps = sums.rows(active).steps(damping[active]).reshape(len(active), each, PARAMETERS)
+        try:
+            steps = sums.rows(active).steps(damping[active]).reshape(len(active), each, PARAMETERS)
+        except np.linalg.LinAlgError:  # not definite in floating point; more damping makes it so
+            damping[active] *= _MORE
+            running[active] = damping[active] < _MOST_DAMPING
+            continue
         trial = hands.rows(rows).moved(_bounded(steps).reshape(len(rows), PARAMETERS))
         tried = evaluate(trial, active)
         gain = sums.cost[active] - tried.cost

@@ -71,7 +71,8 @@ class HandLifter:
         -------
         list[HandDetection]
             The hands in order, each with ``lifted`` and ``mask``, and with ``skin`` if the reading network was taught
-            it. A hand without extent is returned unchanged.
+            it. A hand without extent is returned unchanged. One of which the network tells no numbers has no
+            ``lifted``.
         """
         import torch
 
@@ -91,10 +92,12 @@ class HandLifter:
         mask = None
         if self._encoder is not None:
             unit = float(np.mean([hand.unit for hand in features]))
-            mask = read_mask(self._encoder, image, np.concatenate([shape.pixels for shape in shapes]), unit)
+            places = [one.pixels if one.sound else hands[k].pixels for one, k in zip(shapes, good, strict=True)]
+            mask = read_mask(self._encoder, image, np.concatenate(places), unit)
         for row, k in enumerate(good):
             skin = skins[row] if skins else None
-            result[k] = replace(hands[k], lifted=shapes[row], skin=skin, mask=mask)
+            lifted = shapes[row] if shapes[row].sound else None
+            result[k] = replace(hands[k], lifted=lifted, skin=skin, mask=mask)
         return result
 
 

@@ -9,7 +9,7 @@ from scipy.linalg import solveh_banded
 
 from .chain import Hands, cross_matrix
 from .kinematics import ANGLES, PARAMETERS, POSE
-from .terms import Sums
+from .sums import Sums
 
 # Standard deviations of accelerations: of rotations and joint angles (radians / s²), of the wrist (metres / s²).
 _TURNING, _MOVING, _BENDING = 6.0, 0.7, 8.0

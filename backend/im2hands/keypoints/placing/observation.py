@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,8 @@ _PIXEL, _DIRECTION = 0.030, 0.60
 # The same where a network predicts its errors: factor and floor of a place's deviation (palm lengths), bounds of a
 # direction's deviation. Places get half of their predicted error, because meshes shall cover the picture.
 _PIXEL_SPREAD, _PIXEL_FLOOR = 0.5, 0.015
+_COMMON = 0.3  # of a hand's places: standard deviation, in a clip, by which all of a frame are off alike
+_HIDDEN = 100.0  # palm lengths; deviation of a place that tells nothing. Larger ones would leave no equation of it
 _TOWARD = (0.08, 1.5)
 _SHORTEST = 0.15  # palm lengths; least length of a bone by which its ends' errors become an error of its direction
 # Divisors of two keypoints' pixel deviations. The wrist gets a small deviation, as only it shows how the palm is turned
@@ -114,10 +116,13 @@ def observe(detection: HandDetection, camera: Camera, palm_m: float, calibration
     Returns
     -------
     Observation or None
-        None if shape or pixels have no extent or are not finite.
+        None if shape or pixels have no extent or are not finite. Where those of the lifting network are not, what was
+        read in the picture counts alone.
     """
     if detection.lifted is not None:
-        return _observe_lifted(detection, detection.lifted, camera, palm_m, calibration)
+        if detection.lifted.sound:
+            return _observe_lifted(detection, detection.lifted, camera, palm_m, calibration)
+        detection = replace(detection, lifted=None)
     pixels = np.asarray(detection.pixels, dtype=np.float64)
     shape = np.asarray(detection.shape, dtype=np.float64)
     palm_shape = float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST]))
@@ -142,15 +147,12 @@ def observe(detection: HandDetection, camera: Camera, palm_m: float, calibration
 
 def _observe_lifted(
     detection: HandDetection, seen: LiftedHand, camera: Camera, palm_m: float, calibration: Calibration
-) -> Observation | None:
+) -> Observation:
     """Prepare a detection with the lifting network's shape."""
-    arrays = (seen.shape, seen.spread, seen.pixels, seen.pixel_spread)
-    if not all(np.isfinite(values).all() for values in arrays) or np.ptp(seen.pixels, axis=0).max() < 1.0:
-        return None
     pixels = _shown_pixels(detection, seen)
     rigid = place((seen.shape - seen.shape.mean(axis=0)) * palm_m, pixels, camera)
     spread = seen.pixel_spread / _palm_pixels(rigid, camera, palm_m)
-    places = _of_wrist_and_thumb(np.hypot(spread * _PIXEL_SPREAD, _PIXEL_FLOOR))
+    places = _of_wrist_and_thumb(np.hypot(np.minimum(spread * _PIXEL_SPREAD, _HIDDEN), _PIXEL_FLOOR))
     lengths = np.linalg.norm(seen.shape[ENDS] - seen.shape[STARTS], axis=1)
     toward = np.hypot(seen.spread[ENDS], seen.spread[STARTS]) / np.maximum(lengths, _SHORTEST)
     within = 1 - np.exp(-WITHIN_M / (np.sqrt(3) * np.maximum(seen.spread, 1e-3) * palm_m))
@@ -188,7 +190,7 @@ def _shown_pixels(detection: HandDetection, seen: LiftedHand) -> np.ndarray:
     palm_px = float(extent) / max(float(np.linalg.norm(flat)), 1e-9)
     move = seen.pixels - read
     far = (np.linalg.norm(move, axis=1, keepdims=True) / max(palm_px, 1e-9)) ** 2
-    half = (_FOLLOWED * np.clip(detection.confidence, 0.01, 1.0)[:, None]) ** 2
+    half = (_FOLLOWED * np.clip(np.nan_to_num(detection.confidence), 0.01, 1.0)[:, None]) ** 2
     shown: np.ndarray = read + far / (far + half) * move
     return shown
 
@@ -220,6 +222,7 @@ def evidence(observations: Sequence[Observation]) -> Evidence:
         directions / np.maximum(np.linalg.norm(directions, axis=-1, keepdims=True), 1e-9),
         np.stack([o.toward for o in observations]),
         np.array([o.thickness for o in observations]),
+        _COMMON * np.array([np.sqrt((o.places**2).mean()) for o in observations]) * scale,
     )
 
 

@@ -20,7 +20,8 @@ from .kinematics import POSE, SIZE, THICKNESS
 from .levenberg import minimise
 from .observation import Observation, evidence
 from .spheres import SPHERES, sphere_radii
-from .terms import Sums, of_each_hand, robust
+from .sums import Sums, robust
+from .terms import of_each_hand
 
 _DEVIATION = 0.035  # palm lengths; a rim point beside the edge
 _ROBUST = 2.0  # deviations beyond which the loss of a rim point grows linearly

@@ -13,6 +13,7 @@ import numpy as np
 from .chain import KEYPOINTS, Chain, Hands
 from .kinematics import ANGLE_LIMITS, ANGLES, LENGTHS, PARAMETERS, POSE, SIZE, THICKNESS, USUAL_STRETCH
 from .spheres import SPHERES, sphere_radii
+from .sums import Sums, robust
 
 # Standard deviations of the terms.
 _STRETCH = 0.09  # natural logarithm of a bone length against the usual one
@@ -28,6 +29,8 @@ _ALIKE_SIZE = 0.12  # the same of their sizes; what a photo tells of a hand's si
 _OVERLAP = 0.004  # metres; depth to which two spheres of different hands overlap
 _ROBUST = 4.0  # deviations beyond which the loss of a pixel grows linearly
 _ROBUST_OVERLAP = 3.0  # the same of an overlap
+_SHIFTS = 4  # rounds in which the common shift of a hand's places is sought
+_LEAST_SHIFT = 1e-12  # least variance that is divided by
 _NEAREST = 0.02  # metres; least depth by which a point is projected
 
 STARTS = np.array([0, 0, 0, 0, 0, *(4 * f + k for f in range(5) for k in range(1, 4))])
@@ -64,6 +67,8 @@ class Evidence:
         Standard deviations of the directions.
     thickness : (N,) float64
         What thickness is usual for them, see ``kinematics.SHAPE``.
+    common : (N,) float64
+        Standard deviations of a shift of all places of a hand alike, same unit as ``sigma``.
     """
 
     mirror: np.ndarray
@@ -72,6 +77,7 @@ class Evidence:
     directions: np.ndarray
     toward: np.ndarray
     thickness: np.ndarray
+    common: np.ndarray
 
     def rows(self, chosen: np.ndarray) -> Evidence:
         """Return the evidence of some of the hands, by number or mask."""
@@ -98,87 +104,7 @@ class Between:
         return Between(self.depth[chosen], self.sigma[chosen])
 
 
-@dataclass
-class Sums:
-    """Normal equations of a batch of problems.
-
-    Parameters
-    ----------
-    cost : (B,) float64
-        Costs.
-    gradient : (B, P) float64
-        Their gradients.
-    normal : (B, P, P) float64
-        Gauss-Newton matrices.
-    """
-
-    cost: np.ndarray
-    gradient: np.ndarray
-    normal: np.ndarray
-
-    @classmethod
-    def empty(cls, count: int, size: int) -> Sums:
-        """Return the sums of no terms."""
-        return cls(np.zeros(count), np.zeros((count, size)), np.zeros((count, size, size)))
-
-    def rows(self, chosen: np.ndarray) -> Sums:
-        """Return the sums of some of the problems."""
-        return Sums(self.cost[chosen], self.gradient[chosen], self.normal[chosen])
-
-    def put(self, rows: np.ndarray, others: Sums) -> None:
-        """Replace the sums of the problems ``rows``."""
-        self.cost[rows], self.gradient[rows], self.normal[rows] = others.cost, others.gradient, others.normal
-
-    def add_hands(self, rows: np.ndarray, hand: int, single: Sums) -> None:
-        """Add terms of single hands, the ``hand``-th of the problems ``rows``."""
-        part = slice(hand * PARAMETERS, (hand + 1) * PARAMETERS)
-        self.cost[rows] += single.cost
-        self.gradient[rows, part] += single.gradient
-        self.normal[rows, part, part] += single.normal
-
-    def without_shapes(self) -> Sums:
-        """Return the sums of N single hands with the shapes held as they are."""
-        self.gradient[:, POSE:] = 0.0
-        self.normal[:, POSE:] = 0.0
-        self.normal[:, :, POSE:] = 0.0
-        return self
-
-    def with_shapes_held(self) -> Sums:
-        """Return the sums of pairs with the shapes of both hands held as they are."""
-        held = np.concatenate([np.arange(POSE, PARAMETERS), np.arange(PARAMETERS + POSE, 2 * PARAMETERS)])
-        self.gradient[:, held] = 0.0
-        self.normal[:, held] = 0.0
-        self.normal[:, :, held] = 0.0
-        return self
-
-    def steps(self, damping: np.ndarray) -> np.ndarray:
-        """Return the steps (B, P) of Levenberg and Marquardt with the given damping (B,)."""
-        normal = self.normal.copy()
-        diagonal = np.arange(normal.shape[1])
-        normal[:, diagonal, diagonal] += damping[:, None] * (normal[:, diagonal, diagonal] + 1e-9)
-        made: np.ndarray = np.linalg.solve(normal, -self.gradient[..., None])[..., 0]
-        return made
-
-    def add(self, rows: np.ndarray, others: Sums) -> None:
-        """Add the sums of other terms of the problems ``rows``."""
-        self.cost[rows] += others.cost
-        self.gradient[rows] += others.gradient
-        self.normal[rows] += others.normal
-
-    def add_squares(self, residual: np.ndarray, jacobian: np.ndarray) -> None:
-        """Add residuals (B, R) with Jacobians (B, R, P) to the gradient and the matrix, not to the cost."""
-        turned = jacobian.swapaxes(1, 2)
-        self.gradient += (turned @ residual[..., None])[..., 0]
-        self.normal += turned @ jacobian
-
-    def add_diagonal(self, columns: np.ndarray, residual: np.ndarray, slope: np.ndarray) -> None:
-        """Add residuals (B, R), each of one parameter, with their derivatives (B, R) or (R,)."""
-        self.cost += 0.5 * (residual**2).sum(axis=1)
-        self.gradient[:, columns] += slope * residual
-        self.normal[:, columns, columns] += slope**2
-
-
-def of_each_hand(hands: Hands, seen: Evidence) -> Sums:
+def of_each_hand(hands: Hands, seen: Evidence, shifted: bool = False) -> Sums:
     """Return the terms of N hands, each by itself.
 
     Parameters
@@ -187,6 +113,9 @@ def of_each_hand(hands: Hands, seen: Evidence) -> Sums:
         The hands.
     seen : Evidence
         What is seen of them.
+    shifted : bool
+        Whether all places of a hand may be off alike. In a single picture nothing tells that from the hand's place;
+        in a clip its motion does.
 
     Returns
     -------
@@ -197,7 +126,8 @@ def of_each_hand(hands: Hands, seen: Evidence) -> Sums:
     sums = Sums.empty(count, PARAMETERS)
     chain = Chain(hands)
     points, change = chain.points_and_jacobian(KEYPOINTS)
-    _add_pixels(sums, points + hands.translation[:, None], change, seen.rays, seen.sigma)
+    common = seen.common if shifted else np.zeros(count)
+    _add_pixels(sums, points + hands.translation[:, None], change, seen.rays, seen.sigma, common)
     span, span_change = points[:, ENDS] - points[:, STARTS], change[:, ENDS] - change[:, STARTS]
     length = np.maximum(np.linalg.norm(span, axis=-1), 1e-9)[..., None]
     unit = span / length
@@ -210,18 +140,34 @@ def of_each_hand(hands: Hands, seen: Evidence) -> Sums:
     return sums
 
 
-def _add_pixels(sums: Sums, points: np.ndarray, change: np.ndarray, rays: np.ndarray, deviation: np.ndarray) -> None:
-    """Add the distances of points (N, E, 3) from their places in the picture (N, E, 2), with deviations (N, E)."""
+def _add_pixels(
+    sums: Sums, points: np.ndarray, change: np.ndarray, rays: np.ndarray, deviation: np.ndarray, common: np.ndarray
+) -> None:
+    """Add the distances of points (N, E, 3) from their places in the picture (N, E, 2), with deviations (N, E).
+
+    The places of each hand are shifted alike by what costs least, with deviations ``common`` (N,). The shift is
+    eliminated from the normal equations.
+    """
     depth = np.maximum(points[..., 2], _NEAREST)[..., None]
     flat = points[..., :2] / depth
     sigma = deviation[..., None]
-    residual = (flat - rays) / sigma
+    away = flat - rays
     slope = (change[..., :2, :] - flat[..., None] * change[..., 2:3, :]) / (depth * sigma)[..., None]
+    shift, tight = np.zeros((len(points), 1, 2)), common[:, None, None] ** 2
+    for _ in range(_SHIFTS if common.any() else 0):
+        trust = robust((((away - shift) / sigma) ** 2).sum(axis=-1), _ROBUST)[1][..., None] / sigma**2
+        shift = tight * (trust * away).sum(axis=1, keepdims=True) / (1 + tight * trust.sum(axis=1, keepdims=True))
+    residual = (away - shift) / sigma
     loss, weight = robust((residual**2).sum(axis=-1), _ROBUST)
     sums.cost += loss.sum(axis=1)
     root = np.sqrt(weight)[..., None]
     count, rows = len(points), 2 * points.shape[1]
     sums.add_squares((root * residual).reshape(count, rows), (root[..., None] * slope).reshape(count, rows, PARAMETERS))
+    if common.any():
+        sums.cost += 0.5 * (shift[:, 0] ** 2 / np.maximum(tight[:, 0], _LEAST_SHIFT)).sum(axis=1)
+        pulled = ((weight[..., None] / sigma)[..., None] * slope).sum(axis=1)
+        held = tight / (1 + tight * (weight / deviation**2).sum(axis=1)[:, None, None])
+        sums.normal -= pulled.swapaxes(1, 2) @ (pulled * held)
 
 
 def add_anatomy(sums: Sums, hands: Hands, thickness: np.ndarray) -> None:
@@ -253,12 +199,6 @@ def add_anatomy(sums: Sums, hands: Hands, thickness: np.ndarray) -> None:
     away = hands.shape - USUAL_SHAPE
     away[:, THICKNESS] -= thickness
     sums.add_diagonal(shape, away / SHAPE_SPREAD, 1 / SHAPE_SPREAD)
-
-
-def robust(squared: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pseudo-Huber loss of squared residuals, and the weights of the residuals in the normal equations."""
-    root = np.sqrt(1.0 + squared / reach**2)
-    return reach**2 * (root - 1.0), 1.0 / root
 
 
 def of_pairs(hands: Hands, seen: Evidence, between: Between) -> Sums:

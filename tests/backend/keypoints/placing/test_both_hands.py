@@ -208,7 +208,7 @@ def test_numbers_that_are_none_leave_a_hand_out_and_nothing_else() -> None:
     left, right = right_hand(3) * (-1, 1, 1) + (-0.15, 0, 0), right_hand(4, (0.15, 0.0, 0.5))
     good, bad = told(left, "left", right), told(right, "right", left)
     assert bad.lifted is not None
-    lost = replace(bad, lifted=replace(bad.lifted, shape=np.full((21, 3), np.nan)))
+    lost = replace(bad, pixels=np.full((21, 2), np.nan), lifted=replace(bad.lifted, shape=np.full((21, 3), np.nan)))
     hands = place_hands([good, lost], CAMERA)
     assert hands.right is None and hands.left is not None and np.isfinite(hands.left.positions).all()
     for depth, spread in ((np.nan, 0.1), (0.5, np.nan), (np.inf, 0.1), (0.5, np.inf)):

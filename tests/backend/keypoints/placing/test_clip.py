@@ -12,13 +12,13 @@ from chain_hands import random_hands
 from im2hands.core.camera import Camera
 from im2hands.core.hands import KEYPOINT_PARENTS, SIDES, Side, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.placing import clip
+from im2hands.keypoints.placing import clip, observation
 from im2hands.keypoints.placing.chain import Hands
 from im2hands.keypoints.placing.clip import place_clip
 from im2hands.keypoints.placing.kinematics import ANGLES, PARAMETERS, POSE
 from im2hands.keypoints.placing.motion import FramesSums, turn_between
 from im2hands.keypoints.placing.solve import place_hands
-from im2hands.keypoints.placing.terms import Sums
+from im2hands.keypoints.placing.sums import Sums
 from im2hands.lab.bench.motion_figures import error, jitter
 
 CAMERA = Camera.from_fov(55, 1280, 960)
@@ -87,6 +87,24 @@ def test_a_quick_gesture_keeps_its_peak() -> None:
     moved = np.linalg.norm(tips[19] - tips[:12].mean(axis=0), axis=-1).mean()
     wanted = np.linalg.norm(truth[19, [8, 12, 16, 20]] - truth[5, [8, 12, 16, 20]], axis=-1).mean()
     assert moved > 0.85 * wanted
+
+
+def test_places_that_are_all_off_alike_do_not_shake_the_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = np.repeat(moving(1, "right"), 24, axis=0)
+    truth[:, :, 0] += 0.03 * np.sin(np.clip((np.arange(24) / RATE - 0.25) / 0.3, 0, 1) * np.pi)[:, None]  # within 0.3 s
+    rng = np.random.default_rng(4)
+    frames = [
+        [replace(one, pixels=one.pixels + rng.normal(0, 2.0, 2))] for one in detected(truth, "right", noise=0.5)
+    ]  # palm: 190 px
+    found = positions(placed(frames), "right")
+    monkeypatch.setattr(observation, "_COMMON", 0.0)
+    shaken = positions(placed(frames), "right")
+    still = np.r_[0:6, 18:24]  # the hand rests
+    assert jitter(found[still[:6]]) + jitter(found[still[6:]]) < 0.6 * (
+        jitter(shaken[still[:6]]) + jitter(shaken[still[6:]])
+    )
+    moved, wanted = (points[11:14, :, 0].mean() - points[:6, :, 0].mean() for points in (found, truth))
+    assert moved > 0.9 * wanted
 
 
 def test_motion_goes_over_short_gaps_but_not_over_cuts() -> None:

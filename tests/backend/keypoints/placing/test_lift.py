@@ -17,13 +17,14 @@ from im2hands.core.errors import WeightsError
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
 from im2hands.job.detection_cache import DetectionCache
 from im2hands.keypoints.hypothesis import HandDetection, HandMask, LiftedHand, SkinLandmarks
+from im2hands.keypoints.placing import lift
 from im2hands.keypoints.placing.joint_definitions import to_own_definition
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
 from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.reading.mask import read_mask
 from im2hands.keypoints.reading.network import LandmarkNetwork
-from im2hands.networks.lifting_network import LiftingNetwork
+from im2hands.networks.lifting_network import Lifted, LiftingInput, LiftingNetwork
 from im2hands.networks.two_hand_network import TwoHandNetwork
 from im2hands.weights.keypoint_networks import LIFTING, READING
 from scene_pictures import make_scene
@@ -110,6 +111,34 @@ def test_an_untrained_network_leaves_hands_nearly_as_they_are(
         assert np.median(gaps) < 0.5 * palm * 700  # on the hand, even of a picture without one
     assert both[0].lifted is not None and both[0].lifted.depth is not None
     assert alone[0].lifted is not None and alone[0].lifted.depth is None
+
+
+def test_a_network_that_tells_no_numbers_leaves_the_hand_as_read_with_its_mask(
+    palms: TwoHandNetwork, reader: LandmarkNetwork, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(2)
+    network = LiftingNetwork().eval()
+    places: list[np.ndarray] = []
+
+    def mask(encoder: object, image: np.ndarray, pixels: np.ndarray, unit: float) -> HandMask:
+        places.append(pixels)
+        return HandMask(np.zeros((4, 4), np.float16), np.eye(2, 3))
+
+    monkeypatch.setattr(lift, "read_mask", mask)
+    lifter = HandLifter(network, palms, reader, object())  # type: ignore[arg-type]
+    forward = network.forward
+
+    def broken(given: LiftingInput) -> Lifted:
+        made = forward(given)
+        shape, places = made.shape.clone(), made.places.clone()
+        shape[1, 4, 2], places[1] = torch.nan, torch.nan
+        return made._replace(shape=shape, places=places)
+
+    monkeypatch.setattr(network, "forward", broken)
+    left, right = lifter.lift(picture, [seen("left", 110), seen("right", 210)])
+    assert left.lifted is not None and right.lifted is None
+    assert right.mask is left.mask is not None and right.skin is not None
+    np.testing.assert_array_equal(places[0], np.concatenate([left.lifted.pixels, right.pixels]))
 
 
 def test_a_mask_is_where_the_encoder_sees_hands(picture: np.ndarray) -> None:
@@ -214,8 +243,8 @@ def test_sure_keypoints_are_more_confident() -> None:
     )
     made = place_hands([hand], camera).right
     assert made is not None and made.confidence[8] < made.confidence[7]
-    broken = replace(hand, lifted=replace(lifted, pixels=np.full((21, 2), np.nan)))
-    assert place_hands([broken], camera).right is None
+    lost = np.full((21, 2), np.nan)
+    assert place_hands([replace(hand, pixels=lost, lifted=replace(lifted, pixels=lost))], camera).right is None
 
 
 def test_a_take_keeps_what_was_told(tmp_path: Path) -> None:

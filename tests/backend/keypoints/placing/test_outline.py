@@ -20,7 +20,7 @@ from im2hands.keypoints.placing.kinematics import PARAMETERS, THICKNESS
 from im2hands.keypoints.placing.outline import Edges, Rims, add_outlines, moved_onto_edges
 from im2hands.keypoints.placing.solve import chosen_hands, place_each, place_hands, place_on_edges
 from im2hands.keypoints.placing.spheres import RADII, SPHERES
-from im2hands.keypoints.placing.terms import Sums
+from im2hands.keypoints.placing.sums import Sums
 
 PALM_M = 0.088
 CELLS = 48

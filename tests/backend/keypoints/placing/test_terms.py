@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from chain_hands import random_hands
 
 from im2hands.geometry.hand_model import FINGER_BONES, HandModel
+from im2hands.keypoints.placing import terms
 from im2hands.keypoints.placing.chain import KEYPOINTS, Chain, Hands
 from im2hands.keypoints.placing.kinematics import (
     FLEXION,
@@ -20,7 +23,7 @@ from im2hands.keypoints.placing.kinematics import (
     canonical_rotation,
 )
 from im2hands.keypoints.placing.spheres import RADII, SPHERES
-from im2hands.keypoints.placing.terms import ENDS, STARTS, Between, Evidence, of_pairs, overlaps
+from im2hands.keypoints.placing.terms import ENDS, STARTS, Between, Evidence, of_each_hand, of_pairs, overlaps
 from im2hands.lab.synthesis.hand_spheres import fit_spheres
 from im2hands.lab.synthesis.poses import mean_shape
 
@@ -95,6 +98,7 @@ def _clasped() -> tuple[Hands, Evidence, Between]:
         bones / np.linalg.norm(bones, axis=-1, keepdims=True),
         rng.uniform(0.1, 1.0, (4, 20)),
         rng.normal(0, 0.1, 4),
+        np.array([0.0, 0.004, 0.02, 0.1]),
     )
     return hands, seen, Between(np.array([(0.1, -0.05), (0.02, 0.0)]), np.array([(0.03, np.inf), (0.05, 0.02)]))
 
@@ -112,6 +116,26 @@ def test_the_gradient_is_that_of_the_cost() -> None:
     assert np.allclose(sums.gradient, numeric, rtol=1e-4, atol=1e-3 * np.abs(numeric).max())
     assert np.allclose(sums.normal, sums.normal.swapaxes(1, 2))
     assert (np.linalg.eigvalsh(sums.normal) > 0).all()
+
+
+def test_the_gradient_is_that_of_the_cost_where_places_are_shifted_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hands, seen, _ = _clasped()
+    few = of_each_hand(hands, seen, shifted=True)
+    monkeypatch.setattr(terms, "_SHIFTS", 60)
+    sums, plain = of_each_hand(hands, seen, shifted=True), of_each_hand(hands, seen)
+    numeric = np.empty((4, PARAMETERS))
+    for column, step in enumerate(STEP * np.eye(PARAMETERS)):
+        costs = [of_each_hand(hands.moved(np.tile(sign * step, (4, 1))), seen, shifted=True).cost for sign in (1, -1)]
+        numeric[:, column] = (costs[0] - costs[1]) / (2 * STEP)
+    assert np.allclose(sums.gradient, numeric, rtol=1e-4, atol=1e-3 * np.abs(numeric).max())
+    assert (np.linalg.eigvalsh(sums.normal) > 0).all()
+    np.testing.assert_allclose(few.cost, sums.cost, rtol=1e-3)
+    assert sums.cost[0] == pytest.approx(plain.cost[0], rel=1e-12) and (sums.cost[1:] < plain.cost[1:]).all()
+    moved = replace(seen, rays=seen.rays + np.array([0.02, -0.01]))  # all alike
+    rise = of_each_hand(hands, moved, shifted=True).cost - sums.cost
+    assert rise[3] < 0.2 * (of_each_hand(hands, moved).cost - plain.cost)[3]
 
 
 def test_spheres_grow_with_the_hand() -> None:
