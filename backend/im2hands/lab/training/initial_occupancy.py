@@ -21,6 +21,7 @@ from im2hands.networks.initial_occupancy import ImageFeatures, InitialOccupancy
 from im2hands.networks.part_decoder import PartDecoder
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.weights.compact import is_compact, start_from_part_occupancy
+from im2hands.weights.folder import weights_folder
 from im2hands.weights.layouts import INITIAL_OCCUPANCY, REFINED_OCCUPANCY
 from im2hands.weights.published import initial_occupancy_start, load_network
 
@@ -90,9 +91,9 @@ class InitialRecipe(Recipe):
         the folder has them. "bundled": PyTorch's defaults, the trunk of a two-hand network or of ImageNet, and the
         bundled part decoders. "random": PyTorch's defaults. A trained initial network in ``--start-from`` takes
         precedence over all three, also one within a refined network.
-    parts : {"trained", "bundled"}
-        Part decoders of a trained initial network in ``--start-from``. "trained": as they are. "bundled": the bundled
-        ones, except the columns that read image features.
+    parts : str
+        Folder with part occupancy weights, or "bundled", for the part decoders of a trained initial network in
+        ``--start-from``; the columns that read image features stay. Empty: all its weights stay.
     """
 
     points: int = 4096
@@ -116,7 +117,7 @@ class InitialRecipe(Recipe):
     mask: float = 0.0
     dense: float = 0.0
     start: Literal["published", "bundled", "random"] = "published"
-    parts: Literal["trained", "bundled"] = "trained"
+    parts: str = ""
 
 
 PUBLISHED = InitialRecipe(
@@ -370,8 +371,9 @@ def _first(configuration: Configuration, recipe: InitialRecipe, start: Path | No
     trained = start is not None and (start / f"{INITIAL_OCCUPANCY}.safetensors").exists()
     within = start is not None and configuration.shared_encoder and is_compact(REFINED_OCCUPANCY, start)
     if start is not None and configuration.shared_encoder and (trained or within):
-        if recipe.parts == "bundled":
-            return _with_bundled_parts(configuration, _trained_within(start) if not trained else _trained(start))
+        if recipe.parts:
+            own = _trained(start) if trained else _trained_within(start)
+            return _with_new_parts(configuration, own, weights_folder(recipe.parts))
         return (trained_initial(configuration, start) if trained else _trained_within(start)).requires_grad_(True)
     network = configuration.make_initial(configuration.make_encoder())
     if trained:
@@ -396,11 +398,11 @@ def _trained_within(start: Path) -> InitialOccupancy:
     return cast(RefinedOccupancy, load_network(REFINED_OCCUPANCY, start)).init_occ
 
 
-def _with_bundled_parts(configuration: Configuration, trained: InitialOccupancy) -> InitialOccupancy:
-    """A trained network whose part decoders are the bundled ones, but for the columns that read image features."""
+def _with_new_parts(configuration: Configuration, trained: InitialOccupancy, folder: Path) -> InitialOccupancy:
+    """A trained network with the part networks of a folder, but for the columns that read image features."""
     network = configuration.make_initial(trained.image_encoder)
     network.load_state_dict(trained.state_dict(), strict=False)
-    start_from_part_occupancy(network, keep_image_columns=True)
+    start_from_part_occupancy(network, folder, keep_image_columns=True)
     return network.requires_grad_(True)
 
 
