@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from im2hands.geometry.bones import BONE_COUNT, even_thickness
-
 from .part_occupancy import FIRST_BONES
 
 # Jitter of the joint definitions, standard deviations.
@@ -14,7 +12,6 @@ _ALONG_BONE = 0.06  # of joints along their bone, share of the bone's length
 _ALONG_TIP = 0.08  # of fingertips along their bone, share of the bone's length
 _ACROSS = 0.02  # of all keypoints in each coordinate, share of the palm length
 
-_THICKNESS_ERROR = 0.03  # standard deviation of the error of a known thickness as a whole, natural logarithm
 
 # Joints of another skeleton, standard deviations unless stated otherwise. Those of the bundled hand lie near its back,
 # those of most others in the middle of the flesh, and their first phalanges are longer.
@@ -133,10 +130,7 @@ def jitter_keypoints(keypoints: Tensor, generator: torch.Generator, noise: float
 
 
 def forget_thickness(thickness: Tensor, generator: torch.Generator) -> Tensor:
-    """Keep of the thicknesses of hands what a reconstruction may know of them.
-
-    Four in ten hands keep nothing, three keep all; two keep only how thick they are as a whole, with an error, and one
-    keeps each with a chance of one half.
+    """Keep of the thicknesses of hands what may be known of them: of four in ten nothing, of one in ten half.
 
     Parameters
     ----------
@@ -150,12 +144,7 @@ def forget_thickness(thickness: Tensor, generator: torch.Generator) -> Tensor:
     (B, 17) float64
         The same, 0 where nothing is known.
     """
-    count = len(thickness)
-    known = thickness.nan_to_num(0.0)
-    kind = torch.rand(count, 1, generator=generator, dtype=torch.float64)
-    error = _THICKNESS_ERROR * torch.randn(count, 1, generator=generator, dtype=torch.float64).clamp(-2.5, 2.5)
-    whole = known[:, :BONE_COUNT].mean(1, keepdim=True) + error
-    alike = even_thickness(whole[:, 0].exp()).log()
-    some = torch.rand(thickness.shape, generator=generator, dtype=torch.float64) < 0.5
-    kept = torch.where(kind < 0.7, known, torch.where(kind < 0.9, alike, known * some))
-    return torch.where(kind < 0.4, 0.0, kept)
+    kind = torch.rand(len(thickness), 1, generator=generator, dtype=torch.float64)
+    half = torch.rand(thickness.shape, generator=generator, dtype=torch.float64) < 0.5
+    keep = (kind >= 0.4) & (half | (kind < 0.9))
+    return torch.where(keep, thickness.nan_to_num(0.0), 0.0)

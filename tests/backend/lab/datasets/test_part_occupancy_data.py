@@ -58,23 +58,19 @@ def test_other_skeletons_move_the_joints_of_the_stated_share_of_hands():
     assert 0.03 < float((moved / palm[:, None])[changed].mean()) < 0.10
 
 
-def test_forgotten_thickness_is_usual_and_the_rest_is_told_in_three_ways():
+def test_of_four_hands_in_ten_no_thickness_is_known_and_of_one_half():
     thickness = 0.1 + 0.02 * torch.randn(4000, 17, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     kept = forget_thickness(thickness, torch.Generator().manual_seed(1))
     nothing, everything = (kept == 0).all(1), (kept == thickness).all(1)
-    alike = (kept[:, :16] == kept[:, :1]).all(1) & ~nothing
     assert 0.37 < float(nothing.double().mean()) < 0.43
-    assert 0.27 < float(everything.double().mean()) < 0.33
-    assert 0.17 < float(alike.double().mean()) < 0.23
-    assert torch.allclose(kept[alike, 16], 0.4 * kept[alike, 0])
-    assert float((kept[alike, 0] - thickness[alike, :16].mean(1)).abs().max()) < 0.08
-    some = kept[~(nothing | everything | alike)]
+    assert 0.47 < float(everything.double().mean()) < 0.53
+    some = kept[~(nothing | everything)]
     assert 0.4 < float((some == 0).double().mean()) < 0.6
 
 
 def test_a_thickness_that_is_not_known_is_usual():
     unknown = torch.full((50, 17), torch.nan, dtype=torch.float64)
-    assert (forget_thickness(unknown, torch.Generator().manual_seed(1))[:, :16].abs() < 0.08).all()
+    assert (forget_thickness(unknown, torch.Generator().manual_seed(1)) == 0).all()
 
 
 def test_thickness_of_usual_hands():
