@@ -15,7 +15,7 @@ from fakes import hand_positions, picture
 from im2hands.app.cli.main import main
 from im2hands.core.camera import Camera
 from im2hands.core.errors import WeightsError
-from im2hands.core.hands import HandKeypoints, Side, TwoHands
+from im2hands.core.hands import SIDES, HandKeypoints, Side, TwoHands
 from im2hands.media.source import Frame
 from im2hands.networks.configuration import COMPACT, compact
 from im2hands.networks.initial_occupancy import InitialOccupancy
@@ -29,7 +29,8 @@ from im2hands.weights.compact import (
     save_network,
     start_from_part_occupancy,
 )
-from im2hands.weights.folder import list_weights
+from im2hands.weights.folder import BUNDLED, list_weights
+from im2hands.weights.part_occupancy import load_part_occupancy
 from im2hands.weights.published import load_network
 
 SMALL = compact(side=64, channels=16)
@@ -141,3 +142,16 @@ def test_an_unknown_configuration_is_told(tmp_path: Path) -> None:
     save_network("initial_occupancy", network, other, digest, tmp_path, {})
     with pytest.raises(WeightsError, match="do not fit"):
         load_network("initial_occupancy", tmp_path)
+
+
+def test_new_parts_of_a_trained_network_keep_what_reads_the_image() -> None:
+    torch.manual_seed(4)
+    network = SMALL.make_initial(SMALL.make_encoder())
+    columns = {side: network.get_submodule(f"{side}_decoder").weights[2][:, :, -19:].clone() for side in SIDES}
+    start_from_part_occupancy(network, keep_image_columns=True)
+    bundled, _ = load_part_occupancy(BUNDLED / "part_occupancy.safetensors")
+    for side in SIDES:
+        decoder = network.get_submodule(f"{side}_decoder")
+        assert torch.equal(decoder.weights[2][:, :, -19:], columns[side]) and columns[side].abs().max() > 0
+        assert torch.equal(decoder.weights[2][:, :, :-19], bundled.weights[2])
+        assert torch.equal(decoder.shape_encoder.linear4.weight, bundled.shape_encoder.linear4.weight)
