@@ -159,8 +159,8 @@ def load_recipe(
         elif type(value) is not type(default):
             raise InputError(f"{config}: {name} is {value!r}, not a {type(default).__name__}.", "Correct it.")
     recipe = replace(recipe, **changes)
-    if min(recipe.steps, recipe.batch, recipe.log_every, recipe.checkpoint_every, recipe.validate_every) < 1:
-        raise InputError(f"{config}: steps, batch and the intervals must be 1 or more.", "Correct it.")
+    if min(recipe.batch, recipe.log_every, recipe.checkpoint_every, recipe.validate_every) < 1 or recipe.steps < 0:
+        raise InputError(f"{config}: batch and the intervals must be 1 or more, steps 0 or more.", "Correct it.")
     return sizes, recipe
 
 

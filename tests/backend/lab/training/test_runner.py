@@ -161,7 +161,7 @@ def test_bad_data_is_told(tmp_path: Path, capfd) -> None:
         ('base = "published"\n[network]\nside = 64', 'entries that base = "published" does not take'),
         ('base = "compact"\n[recipe]\nspeed = 3', "has no speed"),
         ('base = "compact"\n[recipe]\nbatch = "two"', "batch is 'two', not a int"),
-        ('base = "compact"\n[recipe]\nsteps = 0', "must be 1 or more"),
+        ('base = "compact"\n[recipe]\nsteps = -1', "steps 0 or more"),
         ('base = "compact"\nlearn = 3', "learn is not known"),
         ("base = compact", "must be a TOML file"),
     ],
