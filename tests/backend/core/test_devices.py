@@ -305,4 +305,4 @@ def test_float32_geometry_is_near_enough(monkeypatch: pytest.MonkeyPatch) -> Non
     coarse = {side: bones_from_keypoints(torch.from_numpy(hand_positions(side))[None], [side]) for side in SIDES}
     assert coarse["left"].transforms.dtype == torch.float32
     # A logit of 1 is about a millimetre at the surface.
-    assert (logits(coarse) - exact).abs().max() < 0.02
+    assert (logits(coarse).clamp(-20, 20) - exact.clamp(-20, 20)).abs().max() < 0.02

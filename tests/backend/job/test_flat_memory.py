@@ -82,7 +82,8 @@ def test_a_hands_lattices_are_freed_without_a_search_for_circles(no_collection: 
     surfaces = HandSurfaces(-corner, corner, 0.0017, torch.device("cpu"), ball)
     surfaces.initial_surface()
     refinement = SimpleNamespace(
-        told=lambda places: ball(places)[:, None], logits=lambda places, occupancy, told, between: told[:, 0]
+        told=lambda places: (ball(places)[:, None], torch.zeros(len(places), 1, dtype=torch.int64)),
+        logits=lambda places, occupancy, told, between: told[:, 0],
     )
     surfaces.refined_surface(refinement, 0.5)
     held = weakref.ref(surfaces.initial)

@@ -33,6 +33,7 @@ from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_re
 from im2hands.surfaces.hand_crop import crop_hands
 from im2hands.surfaces.load import load_reconstructor
 from im2hands.surfaces.refined_side import RefinedSide
+from im2hands.weights.part_occupancy import FILE, load_part_occupancy, save_part_occupancy
 
 CPU = torch.device("cpu")
 ANCHORS = 512
@@ -67,8 +68,11 @@ def _volume(mesh: HandMesh) -> float:
 
 
 @pytest.fixture(scope="module")
-def bundled() -> dict[Side, HandMesh]:
-    return load_reconstructor("bundled", **OPTIONS, stage="keypoints").reconstruct(FRAME, CAMERA, BOTH)  # type: ignore[arg-type]
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> dict[Side, HandMesh]:
+    """Hands of the decoders of ``bench_weights``, from keypoints alone, with their reach."""
+    folder = tmp_path_factory.mktemp("parts")
+    save_part_occupancy(*load_part_occupancy(Path(bench_weights.__file__).parent / FILE), folder, {})
+    return load_reconstructor(folder, **OPTIONS, stage="keypoints").reconstruct(FRAME, CAMERA, BOTH)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
 """Untrained networks of the published layout, with generated weights, for tests and benchmarks only.
 
-Their sizes and their computing time are those of the published networks. The part decoders are the bundled ones, with
-zero weights for the image features, so the networks produce hands. The remaining weights are random or set by hand, so
-that the result is known.
+Their sizes and their computing time are those of the published networks. Their part decoders are those of
+``part_occupancy.safetensors`` in this folder (run 3 of the recipe in docs/training.md, which knows bone lengths only),
+with zero weights for the image features, so the networks produce hands. The remaining weights are random or set by
+hand, so that the result is known.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from im2hands.networks.keypoint_refinement import KeypointRefinement
 from im2hands.networks.part_decoder import IMAGE_FEATURES, PartDecoder
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.networks.two_hand_picture import IMAGE_CHANNELS
-from im2hands.weights.folder import BUNDLED
 from im2hands.weights.importer import FORMAT
+from im2hands.weights.part_occupancy import FILE as PART_OCCUPANCY_FILE
 from im2hands.weights.part_occupancy import load_part_occupancy
 
 STEEPNESS = 20.0
@@ -34,8 +35,8 @@ _PICKS = 10.0  # Scale of the attention weights: the attention prefers some anch
 
 
 def halo() -> PartDecoder:
-    """Return the bundled part decoder, extended by 19 image features whose weights are zero."""
-    decoder, _ = load_part_occupancy(BUNDLED / "part_occupancy.safetensors")
+    """Return a trained part decoder of the published layout, extended by 19 image features whose weights are zero."""
+    decoder, _ = load_part_occupancy(Path(__file__).parent / PART_OCCUPANCY_FILE)
     state = decoder.published_state_dict()
     return PartDecoder.from_published(
         {

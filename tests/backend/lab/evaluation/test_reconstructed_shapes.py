@@ -15,11 +15,11 @@ import torch
 from im2hands.app.cli.main import main
 from im2hands.core.camera import Camera
 from im2hands.core.hands import HandKeypoints, TwoHands
+from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.evaluation.measures import inside, sealed
 from im2hands.lab.evaluation.shapes.truth import TruthFolder
+from im2hands.networks.part_decoder import HIDDEN
 from im2hands.surfaces.load import load_reconstructor
-from im2hands.weights.folder import require_weights
-from im2hands.weights.part_occupancy import load_part_occupancy
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from prepared_layout import canonical_hand, opened, write_hand
@@ -115,8 +115,10 @@ def test_views_without_predicted_keypoints_are_misses(split: Path, tmp_path: Pat
 
 def test_the_authors_halo_weights_under_their_own_name(split: Path, tmp_path: Path) -> None:
     """``model_best.pt`` of HALO's training is imported, serves ``--stage keypoints``, and is a row of the table."""
-    decoder, _ = load_part_occupancy(require_weights("part_occupancy", "bundled").path)
-    state = {f"decoder.{name}": value for name, value in decoder.published_state_dict().items()}
+    state = {
+        f"decoder.{name}": value[:, :HIDDEN].clone() if name.endswith("_2.weight") else value
+        for name, value in bench_weights.halo().published_state_dict().items()
+    }
     torch.save({"model": state, "it": 1000, "epoch_it": 3, "loss_val_best": 0.9}, tmp_path / "model_best.pt")
     weights = tmp_path / "weights"
     assert main(["weights", "import", str(tmp_path / "model_best.pt"), "--to", str(weights)]) == 0

@@ -89,7 +89,7 @@ def test_the_refined_network_learns_two_scenes(
     task = RefinedTask(_tiny(), refined, scenes, tmp_path / "initial", CPU)
     runner = Runner(task, refined, tmp_path / "refined", CPU)
     before = runner.validate()
-    assert before["iou"] == pytest.approx(before["iou_initial"], abs=0.002) and before["iou"] < 0.92
+    assert before["iou"] == pytest.approx(before["iou_initial"], abs=0.002) and before["iou"] < 0.94
     after = runner.run()
     assert after["iou_initial"] == before["iou_initial"]
     assert after["iou"] >= 0.95

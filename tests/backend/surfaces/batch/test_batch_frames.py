@@ -32,7 +32,7 @@ NAMES = ["touching", "apart", "touching, other poses"]
 
 def _job(number: int) -> Job:
     name = NAMES[number % len(NAMES)]
-    hands = {side: replace(scenes()[name].get(side), thickness=1 + 0.1 * number) for side in SIDES}  # type: ignore[type-var]
+    hands = {side: replace(scenes()[name].get(side), thickness=1 + 0.05 * number) for side in SIDES}  # type: ignore[type-var]
     return Frame(number, 0.0, picture(320, 240, number=number), f"{name} {number}"), CAMERA, TwoHands(**hands)
 
 
