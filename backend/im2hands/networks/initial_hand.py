@@ -105,7 +105,7 @@ class InitialHand:
         self.joints = None if bones.joints is None else bones.joints.to(exact).to(self.dtype)
         self.thickness = None if bones.thickness is None else bones.thickness.to(exact).to(self.dtype)
         self._reach: HandsReach | None = None
-        self.turn, self.shift = turn.to(exact), shift.to(exact)
+        self.turn, self.shift = (part.to(exact.dtype).to(exact.device) for part in (turn, shift))
         # Query space to the camera, as one affine map: X = R ((0.4 Mᵀ p + wrist) * mirror) + T.
         mirror, wrist = bones.mirror.to(exact), bones.wrist.to(exact)
         to_world = QUERY_SCALE * mirror[:, :, None] * bones.rotation.to(exact).mT

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from im2hands.core.devices import to_device
 from im2hands.geometry.bones import BONE_COUNT, THICKNESS_COUNT, Bones
 
 WARP_NUMBERS = 12
@@ -58,7 +59,7 @@ class ShapeCode:
         shift : (B, 16, 3) float
             Translations, query-space units.
         """
-        warp = self.warp.to(turn)
+        warp = self.warp.to(turn.device).to(turn.dtype)
         linear = warp[..., :3]
         return turn + linear @ turn, shift + (linear @ shift[..., None])[..., 0] + warp[..., 3]
 
@@ -141,7 +142,9 @@ class ShapeEncoder(nn.Module):
         self.size.copy_(size)
 
     def _seen(self, skeletons: Tensor) -> Tensor:
-        standard = ((skeletons.to(self.mean) - self.mean) / self.scale).clamp(-_FARTHEST, _FARTHEST)
+        standard = ((to_device(skeletons, self.mean.device).to(self.mean.dtype) - self.mean) / self.scale).clamp(
+            -_FARTHEST, _FARTHEST
+        )
         hidden = functional.leaky_relu(self.linear1(standard), negative_slope=_SLOPE)
         return functional.leaky_relu(self.linear2(hidden), negative_slope=_SLOPE)
 
@@ -175,7 +178,8 @@ class ShapeEncoder(nn.Module):
         ShapeCode
             Their shapes.
         """
-        hidden = torch.cat([self._seen(skeletons), thickness.to(self.mean) / _THICKNESS_SCALE], dim=1)
+        told = to_device(thickness, self.mean.device).to(self.mean.dtype) / _THICKNESS_SCALE
+        hidden = torch.cat([self._seen(skeletons), told], dim=1)
         hidden = functional.leaky_relu(self.linear3(hidden), negative_slope=_SLOPE)
         code = self.linear4(hidden).unflatten(-1, (BONE_COUNT, -1))
         warp = _WARP_SCALE * code[..., self._width :].unflatten(-1, (3, 4))

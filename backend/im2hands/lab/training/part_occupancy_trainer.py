@@ -175,7 +175,7 @@ class Trainer:
         chosen = torch.randint(len(self.data.points), (count,), generator=generator)
         bones = _seen(self.data.keypoints[chosen], generator, settings)
         assert bones.joints is not None
-        skeletons, true = skeleton_of(bones).float(), self.data.thickness[chosen].log()
+        skeletons, true = skeleton_of(bones).float(), self.data.thickness[chosen].log().float()
         canonical = bones.joints.float()
         transforms, lengths = bones.transforms.float(), bones.lengths.float()
         turn, wrist = bones.rotation.float(), bones.wrist.float()
