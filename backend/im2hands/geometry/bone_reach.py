@@ -143,7 +143,9 @@ class HandsReach:
         self._limit = (limit**2)[:, None]
 
     def near(self, points: Tensor) -> Tensor:
-        """Return which bones are evaluated at which points; see ``within_reach``.
+        """Return which bones are evaluated at which points.
+
+        Behind the plane that cuts the forearm (canonical x of at least ``reach.stump``) no bone is within reach.
 
         Parameters
         ----------
@@ -159,25 +161,3 @@ class HandsReach:
         palm_segments = len(_PALM_SEGMENTS)
         near = torch.cat([inside[..., :palm_segments].any(-1, keepdim=True), inside[..., palm_segments:]], dim=-1)
         return near & (points[..., 0:1] < self._stump)
-
-
-def within_reach(points: Tensor, keypoints: Tensor, reach: BoneReach) -> Tensor:
-    """Return which bones are evaluated at which points.
-
-    Behind the plane that cuts the forearm (canonical x of at least ``reach.stump``) no bone is within reach.
-
-    Parameters
-    ----------
-    points : (B, N, 3) float
-        Points, canonical frame, metres.
-    keypoints : (B, 21, 3) float
-        Keypoints in file order, canonical frame, metres.
-    reach : BoneReach
-        BoneReach of the bones.
-
-    Returns
-    -------
-    (B, N, 16) bool
-        Whether the point is within reach of the bone.
-    """
-    return HandsReach(keypoints, reach).near(points)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from im2hands.geometry.bone_reach import BoneReach, Segments, segment_ends, within_reach
+from im2hands.geometry.bone_reach import BoneReach, HandsReach, Segments, segment_ends
 from im2hands.lab.datasets.part_occupancy import STUMP, make_points
 
 
@@ -23,7 +23,7 @@ def test_distances_to_segments_are_those_of_the_nearest_point():
 
 def test_no_part_of_a_hand_is_out_of_reach():
     data = make_points(24, 3000, 31)
-    near = within_reach(data.points.double(), data.keypoints, BoneReach.default())
+    near = HandsReach(data.keypoints, BoneReach.default()).near(data.points.double())
     inside = (data.distance < 0) & (data.points[..., 0] < STUMP)
     own = near.gather(-1, data.part.long()[..., None])[..., 0]
     assert inside.sum() > 10_000
@@ -36,7 +36,7 @@ def test_nothing_is_within_reach_behind_the_cut():
     data = make_points(2, 900, 32)
     points = data.points.double().clone()
     points[..., 0] = points[..., 0].abs() + STUMP
-    assert not within_reach(points, data.keypoints, BoneReach.default()).any()
+    assert not HandsReach(data.keypoints, BoneReach.default()).near(points).any()
 
 
 def test_the_stump_begins_behind_the_wrist():

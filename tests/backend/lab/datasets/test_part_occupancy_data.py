@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 
 from im2hands.geometry.bones import bones_from_keypoints
+from im2hands.geometry.hand_model import FINGER_BONES, HandModel
+from im2hands.lab.datasets.hand_thickness import measure_thickness
 from im2hands.lab.datasets.inexact_hands import forget_thickness, jitter_keypoints, other_skeletons
-from im2hands.lab.datasets.part_occupancy import STUMP, WIDE, cut_distance, make_points, posed_hands
+from im2hands.lab.datasets.part_occupancy import STUMP, WIDE, cut_distance, make_points, posed_hands, vertex_parts
+from im2hands.lab.synthesis.poses import mean_shape
 
 
 def test_points_lie_on_both_sides_and_near_the_surface():
@@ -78,3 +81,20 @@ def test_thickness_of_usual_hands():
     assert usual.thickness.shape == (2, 17) and torch.allclose(mean.thickness[0], mean.thickness[1])
     assert float(mean.thickness[:, 1:16].min()) > 0.005 and float(mean.thickness[:, 1:16].max()) < 0.02
     assert float(mean.thickness[0, 16]) > float(mean.thickness[0, 0])  # a palm is wider than thick
+
+
+def test_the_measured_thickness_follows_that_of_the_hand_model():
+    model = HandModel()
+    parts, faces = vertex_parts(model), model.faces.numpy()
+    found = []
+    for factor in (1.0, 1.2):
+        shape = mean_shape(1)
+        for bone in FINGER_BONES[1]:  # index finger: bones 1 to 3
+            shape.thickness[:, bone] = factor
+        vertices, keypoints = model.pose(*model.rest(shape), torch.eye(3, dtype=torch.float64).repeat(1, 22, 1, 1))
+        bones = bones_from_keypoints(keypoints, ["right"])
+        vertices, keypoints = ((x - bones.wrist[:, None]) @ bones.rotation.mT for x in (vertices, keypoints))
+        found.append(measure_thickness(vertices, keypoints, faces, parts)[0])
+    ratio = found[1] / found[0]
+    assert torch.allclose(ratio[2:4], torch.full((2,), 1.2, dtype=torch.float64), rtol=0.03) and 1.1 < ratio[1] < 1.25
+    assert torch.allclose(ratio[4:], torch.ones(13, dtype=torch.float64), atol=0.02)
