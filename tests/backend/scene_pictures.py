@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from im2hands.core.hands import SIDES
-from im2hands.geometry.bones import rodrigues
 from im2hands.geometry.hand_model import HandModel
+from im2hands.geometry.rotations import rodrigues
 from im2hands.lab.datasets.scene import BACKGROUND, LEFT, RIGHT, Scene, SetInfo, encode_labels, encode_picture
 from im2hands.lab.datasets.scene_points import label_points
 from im2hands.lab.datasets.scenes import SceneWriter

@@ -208,8 +208,9 @@ USES: dict[str, Use] = {
 }
 
 
-# On the processor LiteRT computes these, on a device PyTorch. Keypoints are pixels of pictures with palms of 20 pixels.
-LOOSE = {"reading": 0.02, "MediaPipe's reading": 0.02, "a provider": 2e-3, "lifting": 1e-3}
+# On the processor LiteRT computes these, on a device PyTorch: how close they are depends on the processor.
+# Keypoints are pixels of pictures with palms of 20 pixels.
+LOOSE = {"reading": 0.02, "MediaPipe's reading": 0.02, "a provider": 5e-3, "lifting": 2e-3}
 
 
 @cache

@@ -22,6 +22,8 @@ from torch import Tensor
 from im2hands.core.devices import exact_dtype
 from im2hands.core.hands import FILE_TO_BIOMECH, MIDDLE_MCP, WRIST, Side
 
+from .rotations import aligning, rigid, rodrigues, signed_angle, turned, unit
+
 BONE_COUNT = 16
 QUERY_SCALE = 0.4
 """Metres per unit of query space."""
@@ -234,9 +236,9 @@ def _straighten(
     length_lf, start_lf = length.unflatten(1, (4, 5)), start.unflatten(1, (4, 5))
 
     plane = _plane_rotations(direction[:, 0])
-    angle = _angle_rotations(_turn(plane, direction[:, 0]))
+    angle = _angle_rotations(turned(plane, direction[:, 0]))
     normal = angle @ plane  # N_f (B, finger, 3, 3)
-    straight = _turn(normal[:, None], direction)  # S (B, level, finger, 3)
+    straight = turned(normal[:, None], direction)  # S (B, level, finger, 3)
 
     systems, local, theta, phi, bends = _local_systems(straight)
     c1, c2, c3 = systems[1], systems[2], systems[3]
@@ -249,11 +251,11 @@ def _straighten(
     all_parts = []
     for level in range(4):
         turn = unbend[level] @ normal
-        offset = shift - _turn(turn, start_lf[:, level])
-        all_parts.append(_rigid(turn, offset))
+        offset = shift - turned(turn, start_lf[:, level])
+        all_parts.append(rigid(turn, offset))
         for finger in range(5):
             parts[finger, level] = all_parts[-1][:, finger]
-        shift = shift + length_lf[:, level, :, None] * _turn(unbend[level], straight[:, level])
+        shift = shift + length_lf[:, level, :, None] * turned(unbend[level], straight[:, level])
 
     eye4 = torch.eye(4, dtype=joints.dtype, device=joints.device).expand(joints.shape[0], 4, 4)
     transforms = torch.stack([eye4, *(parts[key] for key in _SELECTED)], dim=1)  # T, metres
@@ -264,7 +266,7 @@ def _straighten(
     if keep_steps:
         steps = {
             "kp_canonical_biomech": (points @ global_rotation.mT)[:, list(FILE_TO_BIOMECH)],
-            "glo_rot": _rigid(global_rotation, torch.zeros_like(wrist)),
+            "glo_rot": rigid(global_rotation, torch.zeros_like(wrist)),
             "kp_swapped_biomech": biomech,
             "bones_biomech": direction.flatten(1, 2),
             "bone_len_biomech": length,
@@ -281,78 +283,13 @@ def _straighten(
     return Bones(transforms * scale, lengths, rotation, wrist, mirror, joints, steps=steps)
 
 
-def _turn(rotation: Tensor, vectors: Tensor) -> Tensor:
-    """Apply ``rotation`` (..., 3, 3) to column vectors (..., 3)."""
-    return (rotation @ vectors[..., None])[..., 0]
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    """Vectors (..., 3) scaled to length 1."""
-    return vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Dot products (...) of vectors (..., 3)."""
-    return (a * b).sum(-1)
-
-
-def _rigid(turn: Tensor, offset: Tensor) -> Tensor:
-    """Rigid transforms (..., 4, 4) of rotations (..., 3, 3) and translations (..., 3)."""
-    top = torch.cat([turn, offset[..., None]], dim=-1)
-    bottom = torch.zeros_like(top[..., :1, :])
-    bottom[..., 3] = 1.0
-    return torch.cat([top, bottom], dim=-2)
-
-
-def rodrigues(angle: Tensor, axis: Tensor) -> Tensor:
-    """Return rotation matrices about given axes.
-
-    Parameters
-    ----------
-    angle : (...) float
-        Angles, radians, right-hand rule.
-    axis : (..., 3) float
-        Axes of unit length.
-
-    Returns
-    -------
-    (..., 3, 3) float
-        Rotation matrices.
-    """
-    x, y, z = axis.unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
-    eye = torch.eye(3, dtype=axis.dtype, device=axis.device)
-    sin, cos = torch.sin(angle)[..., None, None], torch.cos(angle)[..., None, None]
-    return eye + sin * cross + (1 - cos) * (cross @ cross)
-
-
-def _angle(u: Tensor, v: Tensor) -> Tensor:
-    """Angles (...) between vectors (..., 3), radians, accurate near 0 and pi."""
-    u, v = _unit(u), _unit(v)
-    return 2 * torch.atan2(torch.linalg.vector_norm(u - v, dim=-1), torch.linalg.vector_norm(u + v, dim=-1))
-
-
-def _signed_angle(u: Tensor, v: Tensor, reference: Tensor) -> Tensor:
-    """Angles (...) from ``u`` to ``v`` (..., 3), negative where u x v points away from ``reference`` (..., 3)."""
-    angle = _angle(u, v)
-    return torch.where(_dot(reference, torch.linalg.cross(u, v)) < 0, -angle, angle)
-
-
-def _align(u: Tensor, v: Tensor) -> Tensor:
-    """The shortest rotation that turns ``u`` into the direction of ``v``; the identity for parallel vectors."""
-    cross = torch.linalg.cross(u, v)
-    axis = cross / torch.linalg.vector_norm(cross, dim=-1, keepdim=True).clamp_min(1e-8)
-    return rodrigues(_angle(u, v), axis)
-
-
 def _root_rotation(points: Tensor) -> tuple[Tensor, Tensor]:
     """G and M = P G of hand-frame ``points`` (B, 21, 3): middle metacarpal along -x, palm normal along +y."""
-    middle, index = _unit(points[:, MIDDLE_MCP]), _unit(points[:, _INDEX_MCP])
+    middle, index = unit(points[:, MIDDLE_MCP]), unit(points[:, _INDEX_MCP])
     down = points.new_tensor([0.0, -1.0, 0.0]).expand_as(middle)
     out = points.new_tensor([0.0, 0.0, 1.0]).expand_as(middle)
-    first = _align(middle, down)
-    second = _align(_turn(first, torch.linalg.cross(middle, index)), out)
+    first = aligning(middle, down)
+    second = aligning(turned(first, torch.linalg.cross(middle, index)), out)
     both = second @ first
     return both, both[:, [1, 2, 0]]  # P takes x' = y, y' = z, z' = x
 
@@ -365,10 +302,10 @@ def _plane_rotations(d: Tensor) -> Tensor:
     d0, d1, d2, d3, d4 = d.unbind(1)
     n1 = torch.linalg.cross(d2, d1)
     eye = torch.eye(3, dtype=d.dtype, device=d.device).expand(d.shape[0], 3, 3)
-    thumb = rodrigues(_signed_angle(torch.linalg.cross(d1, d0), n1, d1) - _PLANE_THUMB, d1)
-    ring = rodrigues(_signed_angle(torch.linalg.cross(d3, d2), n1, d2) + _PLANE_RING, d2)
-    d3, d4 = _turn(ring, d3), _turn(ring, d4)
-    bend = _signed_angle(torch.linalg.cross(d4, d3), torch.linalg.cross(d3, d2), d3) + _PLANE_LITTLE
+    thumb = rodrigues(signed_angle(torch.linalg.cross(d1, d0), n1, d1) - _PLANE_THUMB, d1)
+    ring = rodrigues(signed_angle(torch.linalg.cross(d3, d2), n1, d2) + _PLANE_RING, d2)
+    d3, d4 = turned(ring, d3), turned(ring, d4)
+    bend = signed_angle(torch.linalg.cross(d4, d3), torch.linalg.cross(d3, d2), d3) + _PLANE_LITTLE
     little = rodrigues(bend, d3) @ ring
     return torch.stack([thumb, eye, eye, ring, little], dim=1)
 
@@ -380,16 +317,16 @@ def _angle_rotations(d: Tensor) -> Tensor:
     """
     d0, d1, d2, d3, d4 = d.unbind(1)
     eye = torch.eye(3, dtype=d.dtype, device=d.device).expand(d.shape[0], 3, 3)
-    n = _unit(torch.linalg.cross(d2, d1))
-    index = rodrigues(_ANGLE_OTHERS - _signed_angle(d2, d1, n), n)
-    e1, e0 = _turn(index, d1), _turn(index, d0)
-    n = _unit(torch.linalg.cross(e1, e0))
-    thumb = rodrigues(_ANGLE_THUMB - _signed_angle(e1, e0, n), n) @ index
-    n = _unit(torch.linalg.cross(d3, d2))
-    ring = rodrigues(_signed_angle(d3, d2, n) - _ANGLE_OTHERS, n)
-    e3, e4 = _turn(ring, d3), _turn(ring, d4)
-    n = _unit(torch.linalg.cross(e4, e3))
-    little = rodrigues(_signed_angle(e4, e3, n) - _ANGLE_OTHERS, n) @ ring
+    n = unit(torch.linalg.cross(d2, d1))
+    index = rodrigues(_ANGLE_OTHERS - signed_angle(d2, d1, n), n)
+    e1, e0 = turned(index, d1), turned(index, d0)
+    n = unit(torch.linalg.cross(e1, e0))
+    thumb = rodrigues(_ANGLE_THUMB - signed_angle(e1, e0, n), n) @ index
+    n = unit(torch.linalg.cross(d3, d2))
+    ring = rodrigues(signed_angle(d3, d2, n) - _ANGLE_OTHERS, n)
+    e3, e4 = turned(ring, d3), turned(ring, d4)
+    n = unit(torch.linalg.cross(e4, e3))
+    little = rodrigues(signed_angle(e4, e3, n) - _ANGLE_OTHERS, n) @ ring
     return torch.stack([thumb, index, eye, ring, little], dim=1)
 
 
@@ -419,22 +356,22 @@ def _local_systems(
     """
     eye = torch.eye(3, dtype=s.dtype, device=s.device).expand(s.shape[0], 5, 3, 3)
     x_axis, y_axis = (s.new_tensor(v).expand_as(s[:, 0]) for v in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]))
-    m = _unit(torch.linalg.cross(s[:, 0, :4], s[:, 0, 1:]))
+    m = unit(torch.linalg.cross(s[:, 0, :4], s[:, 0, 1:]))
     h = torch.stack([m[:, 0], m[:, 1], (m[:, 1] + m[:, 2]) / 2, (m[:, 2] + m[:, 3]) / 2, m[:, 3]], dim=1)
     z = s[:, 0]
     side = torch.linalg.cross(z, h)
-    systems = [eye, torch.stack([_unit(torch.linalg.cross(side, z)), _unit(side), z], dim=-2)]
+    systems = [eye, torch.stack([unit(torch.linalg.cross(side, z)), unit(side), z], dim=-2)]
     for level in (2, 3):
         p = systems[level - 1]
-        theta, phi = _bend_angles(_turn(p, s[:, level - 1]), -1.0)
+        theta, phi = _bend_angles(turned(p, s[:, level - 1]), -1.0)
         e = p[..., 1, :]
-        a = _turn(p.mT, _turn(rodrigues(theta, y_axis), x_axis))
+        a = turned(p.mT, turned(rodrigues(theta, y_axis), x_axis))
         systems.append((rodrigues(-phi, a) @ rodrigues(theta, e) @ p.mT).mT)
     local, thetas, phis, bends = [], [], [], []
     for level in range(4):
-        c = _turn(systems[level], s[:, level])
+        c = turned(systems[level], s[:, level])
         theta, phi = _bend_angles(c, 1.0)
-        turned_x = _turn(rodrigues(theta, y_axis), x_axis)
+        turned_x = turned(rodrigues(theta, y_axis), x_axis)
         bends.append(eye if level == 0 else rodrigues(-theta, y_axis) @ rodrigues(-phi, turned_x))
         local.append(c)
         thetas.append(theta)

@@ -15,9 +15,9 @@ from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bone_reach import HandsReach
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE
 
+from .folded_parts import StackedParts
 from .initial_hand import InitialHand
 from .initial_points import OUT_OF_REACH, REACH, cut_off, seen_place
-from .part_decoder import StackedParts
 
 
 class InitialBlock:

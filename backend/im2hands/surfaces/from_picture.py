@@ -20,9 +20,10 @@ from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.geometry.bones import QUERY_SCALE, Bones
 from im2hands.geometry.even_points import even_points
 from im2hands.media.source import Frame
+from im2hands.networks.folded_parts import HIDDEN
 from im2hands.networks.initial_hand import InitialHand
 from im2hands.networks.initial_occupancy import InitialOccupancy
-from im2hands.networks.part_decoder import HIDDEN, PartDecoder
+from im2hands.networks.part_decoder import PartDecoder
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.networks.two_hand_picture import PictureFeatures, View
 from im2hands.weights.folder import weights_folder

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from im2hands.geometry.bones import QUERY_SCALE, THICKNESS_COUNT, bones_from_keypoints, even_thickness, rodrigues
+from im2hands.geometry.bones import QUERY_SCALE, THICKNESS_COUNT, bones_from_keypoints, even_thickness
+from im2hands.geometry.rotations import rodrigues
 from im2hands.lab.datasets.part_occupancy import posed_hands
 
 GOLDEN = Path(os.environ.get("IM2HANDS_GOLDEN_DIR", Path(__file__).parents[2] / "golden"))

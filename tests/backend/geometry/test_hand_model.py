@@ -59,7 +59,7 @@ def test_shapes_are_spread_on_purpose():
 def test_positive_flexion_closes_the_hand(model):
     vertices, heads = model.rest(mean_shape(1))
     flexion, _ = model.flexion_axes(heads)
-    from im2hands.geometry.bones import rodrigues
+    from im2hands.geometry.rotations import rodrigues
 
     for finger, bones in enumerate(FINGER_BONES):
         turns = torch.eye(3, dtype=torch.float64).repeat(1, 22, 1, 1)

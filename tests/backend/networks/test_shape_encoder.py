@@ -9,7 +9,8 @@ import torch
 
 from im2hands.geometry.bones import QUERY_SCALE, THICKNESS_COUNT, bones_from_keypoints, even_thickness
 from im2hands.lab.datasets.part_occupancy import posed_hands
-from im2hands.networks.part_decoder import HIDDEN, PartDecoder
+from im2hands.networks.folded_parts import HIDDEN
+from im2hands.networks.part_decoder import PartDecoder
 from im2hands.networks.published_layout import PublishedPartDecoder
 from im2hands.networks.shape_encoder import ShapeEncoder, skeleton_of
 

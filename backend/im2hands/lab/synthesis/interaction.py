@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from im2hands.geometry.bones import rodrigues
 from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, HandModel, HandShape
+from im2hands.geometry.rotations import rodrigues
 
 from .hand_spheres import SphereSet, fit_spheres
 from .joint_angles import BEND, CUP, LIMITS, TWIST, rotations_from_angles, wrist_axes

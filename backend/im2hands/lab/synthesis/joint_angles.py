@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor
 
-from im2hands.geometry.bones import rodrigues
 from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, HandModel
+from im2hands.geometry.rotations import rodrigues
 
 CUP, BEND, SIDE_BEND, TWIST = range(20, 24)
 """Index of the other angles."""

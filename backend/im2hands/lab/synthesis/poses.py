@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from im2hands.geometry.bones import rodrigues
 from im2hands.geometry.hand_model import FINGER_BONES, FOREARM_BONES, METACARPAL_BONES, WRIST_BONE, HandModel, HandShape
+from im2hands.geometry.rotations import rodrigues
 
 
 @dataclass(frozen=True)

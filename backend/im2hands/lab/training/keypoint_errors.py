@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from im2hands.core.hands import WRIST
-from im2hands.geometry.bones import rodrigues
+from im2hands.geometry.rotations import rodrigues
 from im2hands.lab.datasets.inexact_hands import jitter_keypoints
 
 _FINGERS, _LEVELS = 5, 4

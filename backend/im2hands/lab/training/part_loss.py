@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from im2hands.networks.part_decoder import FoldedParts
+from im2hands.networks.folded_parts import FoldedParts
 
 _OUTSIDE = -1e4  # logit of a bone that is out of reach
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE
-from im2hands.networks.part_decoder import FoldedParts, PartDecoder
+from im2hands.networks.folded_parts import FoldedParts
+from im2hands.networks.part_decoder import PartDecoder
 from im2hands.networks.shape_encoder import ShapeCode
 
 # Scale of bone-local points, metres: a finger bone's half length, the palm's half size.

@@ -18,7 +18,7 @@ from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.evaluation.measures import inside, sealed
 from im2hands.lab.evaluation.shapes.truth import TruthFolder
-from im2hands.networks.part_decoder import HIDDEN
+from im2hands.networks.folded_parts import HIDDEN
 from im2hands.surfaces.load import load_reconstructor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

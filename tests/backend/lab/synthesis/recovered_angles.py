@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from im2hands.geometry.bones import rodrigues
 from im2hands.geometry.hand_model import FINGER_BONES, WRIST_BONE, HandModel
+from im2hands.geometry.rotations import rodrigues
 from im2hands.lab.synthesis import joint_angles
 from im2hands.lab.synthesis.joint_angles import BEND, COUNT, CUP, SIDE_BEND, TWIST, wrist_axes
 

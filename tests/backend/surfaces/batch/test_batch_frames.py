@@ -44,15 +44,18 @@ def _hand(side, shift: float = 0.0) -> HandKeypoints:
     return HandKeypoints(side, positions, np.zeros((21, 2)), np.ones(21), 1.0, "test")
 
 
-def _same(made: Made, alone: dict, limit: float = 2e-5) -> None:
-    """Check for the same surface, metres. Not bit for bit: the rounding of a matrix product depends on its size."""
+def _same(made: Made, alone: dict) -> None:
+    """Check for the same surface. Not bit for bit: the rounding of a matrix product depends on its size and on the
+    processor. Where the logit is steep that moves a vertex by nanometres, where it is flat by hundredths of millimetres.
+    """
     assert isinstance(made, dict) and list(made) == list(alone)
     for side, mesh in alone.items():
         found: HandMesh = made[side]
         assert found.vertices.dtype == np.float32 and found.faces.dtype == np.int32
         assert np.array_equal(found.bone_lengths, mesh.bone_lengths)
-        assert cKDTree(mesh.vertices).query(found.vertices)[0].max() < limit
-        assert cKDTree(found.vertices).query(mesh.vertices)[0].max() < limit
+        for one, other in ((mesh, found), (found, mesh)):
+            away = cKDTree(one.vertices).query(other.vertices)[0]
+            assert away.mean() < 1e-6 and away.max() < 1e-4  # metres
 
 
 @pytest.fixture(scope="module", autouse=True)
