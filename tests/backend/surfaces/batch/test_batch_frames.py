@@ -45,8 +45,10 @@ def _hand(side, shift: float = 0.0) -> HandKeypoints:
 
 
 def _same(made: Made, alone: dict) -> None:
-    """Check for the same surface. Not bit for bit: the rounding of a matrix product depends on its size and on the
-    processor. Where the logit is steep that moves a vertex by nanometres, where it is flat by hundredths of millimetres.
+    """Check for the same surface.
+
+    Not bit for bit: the rounding of a matrix product depends on its size and on the processor. Where the logit is steep
+    that moves a vertex by nanometres, where it is flat by hundredths of millimetres.
     """
     assert isinstance(made, dict) and list(made) == list(alone)
     for side, mesh in alone.items():
