@@ -71,7 +71,8 @@ def main() -> None:
     parser.add_argument("--dense", action="store_true", help="also evaluate the dense lattice (slow)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--published", action="store_true", help="the published networks, with generated weights")
-    parser.add_argument("--scene", help="with --published --dense: only this scene")
+    parser.add_argument("--exact", action="store_true", help="with --published: agreement with float32 on the lattice")
+    parser.add_argument("--scene", help="with --published --dense or --exact: only this scene")
     parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.published:
