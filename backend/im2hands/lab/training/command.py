@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--start-from", type=Path, metavar="DIR", help="folder of weights to begin with")
     add("--steps", type=int, metavar="N", help="default: the recipe's")
     add("--batch", type=int, metavar="N", help="scenes a step")
+    add("--learning-rate", type=float, metavar="R", help="first or highest learning rate (default: the recipe's)")
     add("--seed", type=int, metavar="N")
     add("--precision", choices=("auto", "float32", "bfloat16"), help="number format of the network's arithmetic")
     add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the granted cores")
@@ -148,7 +149,7 @@ def run(
     limit_threads(arguments.threads)
     configuration, recipe = load_recipe(
         arguments.config, network, recipes, steps=arguments.steps, batch=arguments.batch, seed=arguments.seed,
-        precision=arguments.precision,
+        precision=arguments.precision, learning_rate=arguments.learning_rate,
     )  # fmt: skip
     device = choose_device(arguments.device)
     scenes = training_set(arguments.data, labelled=labelled)
