@@ -93,10 +93,12 @@ class TrueHand:
         True keypoints, camera frame, metres.
     seed : int
         Seed of the random points.
+    cut : float
+        Distance of the cut behind the wrist, metres; smaller where the true mesh ends before ``CUT_M``.
     """
 
-    def __init__(self, side: Side, truth: Mesh, keypoints: np.ndarray, seed: int) -> None:
-        self._side, self._truth, self._seed = side, truth, seed
+    def __init__(self, side: Side, truth: Mesh, keypoints: np.ndarray, seed: int, cut: float = CUT_M) -> None:
+        self._side, self._truth, self._seed, self._cut = side, truth, seed, cut
         self._keypoints = np.asarray(keypoints, np.float64)
 
     def measure(self, found: Mesh, keypoints: np.ndarray) -> HandMeasures:
@@ -136,9 +138,9 @@ class TrueHand:
         return self._canonical(self._truth, np.zeros(3))
 
     def _iou(self, found: Mesh) -> float:
-        kept = np.concatenate([mesh.vertices[mesh.vertices[:, 0] < CUT_M] for mesh in (self._own, found)])
+        kept = np.concatenate([mesh.vertices[mesh.vertices[:, 0] < self._cut] for mesh in (self._own, found)])
         low, high = kept.min(0) - _MARGIN, kept.max(0) + _MARGIN
-        high[0] = min(high[0], CUT_M)
+        high[0] = min(high[0], self._cut)
         points = np.random.default_rng(self._seed).uniform(low, high, size=(IOU_POINTS, 3))
         a, b = inside(self._own, points), inside(found, points)
         return float((a & b).sum() / max((a | b).sum(), 1))
@@ -148,7 +150,7 @@ class TrueHand:
         """Points on the true surface, and the state of the random generator after drawing them."""
         rng = np.random.default_rng(self._seed)
         rng.random(size=(IOU_POINTS, 3))  # Skip the values that the points of the IoU use, so as not to reuse them.
-        points, normals = _sample(self._own, rng)
+        points, normals = _sample(self._own, rng, self._cut)
         points = points[~inside(self._own, points + _INSIDE_STEP * normals)]
         return points, dict(rng.bit_generator.state)
 
@@ -156,7 +158,7 @@ class TrueHand:
         true_points, state = self._surface
         rng = np.random.default_rng()
         rng.bit_generator.state = state
-        points, _ = _sample(found, rng)
+        points, _ = _sample(found, rng, self._cut)
         if not len(points):
             return float("inf")
         return float((_distance(self._own, points).mean() + _distance(found, true_points).mean()) / 2)
@@ -263,18 +265,18 @@ def _distance(mesh: Mesh, points: np.ndarray) -> np.ndarray:
     return surface_distance(points, vertices, np.ascontiguousarray(mesh.faces, dtype=np.int64))[0]
 
 
-def _sample(mesh: Mesh, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _sample(mesh: Mesh, rng: np.random.Generator, cut: float) -> tuple[np.ndarray, np.ndarray]:
     """Points (N, 3) spread uniformly over the mesh in front of the cut, and unit normals (N, 3).
 
     N is at most SURFACE_POINTS; a mesh without area in front of the cut gives none.
     """
     corners = mesh.vertices[mesh.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = np.linalg.norm(normals, axis=1) * (corners[..., 0].min(axis=1) < CUT_M)
+    area = np.linalg.norm(normals, axis=1) * (corners[..., 0].min(axis=1) < cut)
     if area.sum() <= 0:
         return np.empty((0, 3)), np.empty((0, 3))
     chosen = rng.choice(len(area), size=SURFACE_POINTS, p=area / area.sum())
     weights = rng.dirichlet((1.0, 1.0, 1.0), size=SURFACE_POINTS)
     points = (corners[chosen] * weights[..., None]).sum(axis=1)
-    kept = points[:, 0] < CUT_M
+    kept = points[:, 0] < cut
     return points[kept], (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12))[chosen][kept]
