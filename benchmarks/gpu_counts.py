@@ -154,7 +154,9 @@ def parts() -> dict[str, list[tuple[Any, str]]]:
         f"{ON_CARD} surfaces": [(from_picture.PictureReconstructor, "reconstruct")],
         SEARCHES: [(Searches, "nearest"), (Searches, "pairs"), (Searches, "overlapping")],
         "loading of networks": [(Components, "reconstructor"), (Components, "provider"), (Components, "refiner")],
-        "MediaPipe's detectors": [(MediaPipeProvider, "detect"), (looking, "suspect_palms")],
+        "MediaPipe's detectors": [
+            (MediaPipeProvider, "detect"), (looking, "suspect_palms"), (looking, "suspect_around_hands"),
+        ],
         "cutting of crops": [(network, "warp_crop"), (network, "pyramid"), (from_picture, "crop_hands")],
         "features of judge and lifting network": [(looking, "features"), (lift, "lifting_features")],
         "placing": [(Components, "lift_clip")],

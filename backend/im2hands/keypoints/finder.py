@@ -20,9 +20,10 @@ from im2hands.keypoints.hand_geometry import outline_distance, palm_length
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.reading.final import as_read, read_finally
+from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.media.source import Frame
 
-from .hypothesis import HandDetection, Hypothesis
+from .hypothesis import HandDetection
 from .look import Look
 from .looking import Readers
 from .other_people import OTHER_PEOPLE, shows_other_people
@@ -105,9 +106,10 @@ class HandFinder:
         Cancelled
             If ``cancelled`` returned True.
         """
-        look = self._readers.look(frame, None, self._boxes, self._cancelled)
-        chosen = answers(look.verdict, OF_HANDS[self._hands], look.marked).best(look.apart())
-        return self._finished(frame, look, chosen, EVEN, photo=True)
+        readers = self._readers.remembering()
+        look = readers.look(frame, None, self._boxes, self._cancelled)
+        chosen = answers(look.verdict, self._prior(), look.marked).best(look.apart())
+        return self._finished(frame, look, chosen, EVEN, readers.network)
 
     def detect_boxed(self, frame: Frame, boxes: HandBoxes) -> list[HandDetection]:
         """Read the hands of a frame that a person drew boxes around, by themselves.
@@ -131,10 +133,11 @@ class HandFinder:
         Cancelled
             If ``cancelled`` returned True.
         """
-        look = self._readers.look(frame, None, boxes, self._cancelled)
+        readers = self._readers.remembering()
+        look = readers.look(frame, None, boxes, self._cancelled)
         chosen = answers(look.verdict, EVEN, look.marked).best(look.apart())
         rows = [row if marked is not None else None for row, marked in zip(chosen.rows(), look.marked, strict=True)]
-        return self._finished(frame, look, Assignment(*rows), EVEN, photo=True)
+        return self._finished(frame, look, Assignment(*rows), EVEN, readers.network)
 
     def detect_clip(self, frames: Sequence[Frame]) -> list[list[HandDetection]]:
         """Find the hands of a clip whose frames are in memory.
@@ -339,24 +342,28 @@ class HandFinder:
         list[HandDetection]
             At most one left and one right hand, left first.
         """
-        return self._finished(frame, look, chosen, prior, photo=False)
+        return self._finished(frame, look, chosen, prior)
 
-    def _finished(self, frame: Frame, look: Look, chosen: Assignment, prior: Prior, photo: bool) -> list[HandDetection]:
+    def _finished(
+        self, frame: Frame, look: Look, chosen: Assignment, prior: Prior, reader: LandmarkNetwork | None = None
+    ) -> list[HandDetection]:
+        """Return the chosen hands. ``reader`` reads those of a photo once more; a clip has none."""
         honest = answers(look.verdict, prior)
+        rows = {side: row for side, row in zip(SIDES, chosen.rows(), strict=True) if row is not None}
+        likely = {side: look.hypotheses[row] for side, row in rows.items()}
+        read: dict[Side, HandDetection] = {}
+        if reader is not None:  # a clip's path goes through single hypotheses
+            marked = answers(look.verdict, prior, look.marked)
+            expected = zip(SIDES, expected_hands(look.hypotheses, marked, chosen, look.apart()), strict=True)
+            likely = {side: hand for side, hand in expected if hand is not None}
+            # One more reading of a mean of several hypotheses would be as doubtful as they are.
+            single = {side: hand for side, hand in likely.items() if hand is look.hypotheses[rows[side]]}
+            read = read_finally(reader, frame.image, single)
         hands: list[HandDetection] = []
         believed: list[tuple[Side, int]] = []
-        likely: Sequence[Hypothesis | None] = [None if row is None else look.hypotheses[row] for row in chosen.rows()]
-        if photo:  # a clip's path goes through single hypotheses
-            marked = answers(look.verdict, prior, look.marked)
-            likely = expected_hands(look.hypotheses, marked, chosen, look.apart())
-        for number, (side, row, hypothesis) in enumerate(zip(SIDES, chosen.rows(), likely, strict=True)):
-            if row is None or hypothesis is None:
-                continue
-            if photo and hypothesis is look.hypotheses[row]:
-                hand = read_finally(self._readers.network, frame.image, hypothesis, side)
-            else:  # of a photo: one more reading would be as doubtful as those whose mean it is
-                hand = as_read(hypothesis, side, self._readers.network.source)
-            score = _probability(honest, look, number, row)
+        for side, row in rows.items():
+            hand = read.get(side) or as_read(likely[side], side, self._readers.network.source)
+            score = _probability(honest, look, SIDES.index(side), row)
             hands.append(replace(hand, score=score))
             if score >= _BELIEVED:
                 believed.append((side, row))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,8 +18,8 @@ from im2hands.keypoints.placing.solve import DEFAULT_PALM_M
 from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.proposing.boxes import find_boxed
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
-from im2hands.keypoints.proposing.palms import PalmDetector, SuspectedPalms
-from im2hands.keypoints.proposing.photo import distinct_palms, propose, suspect_palms
+from im2hands.keypoints.proposing.palms import PalmDetector, SuspectedPalms, joined
+from im2hands.keypoints.proposing.photo import distinct_palms, propose, suspect_around_hands, suspect_palms
 from im2hands.keypoints.proposing.two_hand_network import HandReading, PictureReading, TwoHandReader
 from im2hands.keypoints.proposing.two_hand_pictures import palm_frame
 from im2hands.keypoints.reading.hypotheses import SAME_READING, Proposals, read_hypotheses
@@ -75,6 +77,10 @@ class Readers:
     tasks: MediaPipeProvider | None = None
     palms: TwoHandReader | None = None
     detector: PalmDetector | None = None
+
+    def remembering(self) -> Readers:
+        """Return readers for one picture that read no crop of it twice; see ``LandmarkNetwork.remembering``."""
+        return replace(self, network=self.network.remembering())
 
     def close(self) -> None:
         """Release MediaPipe and the threads."""
@@ -148,17 +154,33 @@ class Readers:
             The hypotheses.
         """
         image, nowhere = frame.image, np.zeros((0, 21, 2))
-        detections = self.tasks.detect(frame) if self.tasks is not None else []
-        picture = self.palms.read(image) if self.palms is not None else PictureReading()
-        suspected = suspect_palms(self.detector, image, picture) if self.detector is not None else None
+        detections, picture, suspected = self._proposed(frame)
         parts = [
             Proposals.of_hands(nowhere if marked is None else marked, "boxes"),
             Proposals.of_hands(nowhere if near is None else near, "neighbours"),
             propose(detections, picture, suspected),
         ]
-        hands = read_hypotheses(self.network, image, Proposals.joined(parts), cancelled=cancelled)
+        hands = read_hypotheses(self.network.remembering(), image, Proposals.joined(parts), cancelled=cancelled)
         hands = [_with_wrist_offset(hand, picture) for hand in hands] + _own(picture, hands)
         return Seen([_with_detectors(hand, detections, suspected, self.tasks is not None) for hand in hands], picture)
+
+    def _proposed(self, frame: Frame) -> tuple[list[HandDetection], PictureReading, SuspectedPalms | None]:
+        """Ask MediaPipe's two detectors and, beside them, the two-hand network."""
+
+        def detected() -> tuple[list[HandDetection], list[SuspectedPalms]]:
+            hands = self.tasks.detect(frame) if self.tasks is not None else []
+            return hands, suspect_palms(self.detector, frame.image) if self.detector is not None else []
+
+        if self.palms is None:
+            (detections, palms), picture = detected(), PictureReading()
+        else:
+            from im2hands.surfaces.side_by_side import side_by_side
+
+            both: list[Callable[[], Any]] = [detected, partial(self.palms.read, frame.image)]
+            (detections, palms), picture = side_by_side(both, self.palms.device)
+        if self.detector is None:
+            return detections, picture, None
+        return detections, picture, joined(*palms, *suspect_around_hands(self.detector, frame.image, picture))
 
     def follow(self, frame: Frame, near: np.ndarray) -> Look:
         """Read only the places of hands in neighbouring frames: four crops of each.

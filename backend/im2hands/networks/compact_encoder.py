@@ -84,6 +84,22 @@ class _SameConv(nn.Conv2d):
         return functional.conv2d(x, self.weight, self.bias, self.stride, (above, left), groups=self.groups)
 
 
+def _evenly_padded(conv: nn.Conv2d) -> nn.Conv2d:
+    """Return a convolution that computes the same without a padded copy of the input, whose sides its stride divides.
+
+    Zeros above and left of the kernel stand for the rows that ``_SameConv`` pads only right and below.
+    """
+    (kernel, _), (stride, _) = conv.kernel_size, conv.stride
+    total = kernel - stride
+    if not isinstance(conv, _SameConv) or total % 2 == 0:
+        return conv
+    after = (total + 1) // 2
+    made = nn.Conv2d(conv.in_channels, conv.out_channels, kernel + 1, stride, after, groups=conv.groups)
+    weight = functional.pad(conv.weight.detach(), (1, 0, 1, 0))
+    made.weight, made.bias = nn.Parameter(weight, requires_grad=False), conv.bias
+    return made
+
+
 def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=_NORM_EPSILON, momentum=_NORM_MOMENTUM)
 
@@ -119,14 +135,16 @@ class InvertedBottleneck(nn.Module):
         self.expands, self.residual = expansion > 1, stride == 1 and inputs == outputs
         if self.expands:
             self._expand_conv, self._bn0 = PointwiseConv(inputs, inner, bias=False), _norm(inner)
-        self._depthwise_conv, self._bn1 = _SameConv(inner, inner, kernel, stride, groups=inner), _norm(inner)
+        self._depthwise_conv: nn.Conv2d = _SameConv(inner, inner, kernel, stride, groups=inner)
+        self._bn1 = _norm(inner)
         self._project_conv, self._bn2 = PointwiseConv(inner, outputs, bias=False), _norm(outputs)
 
     def fold(self) -> None:
-        """Make the normalisation layers part of the convolutions, for inference only."""
+        """Make the normalisation layers part of the convolutions, for inference on maps whose sides are even."""
         _fold(
             self, [*[("_expand_conv", "_bn0")] * self.expands, ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
         )
+        self._depthwise_conv = _evenly_padded(self._depthwise_conv)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
@@ -141,7 +159,8 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._conv_stem, self._bn0 = _SameConv(3, _STEM, 3, 2), _norm(_STEM)
+        self._conv_stem: nn.Conv2d = _SameConv(3, _STEM, 3, 2)
+        self._bn0 = _norm(_STEM)
         blocks, channels = [], _STEM
         for outputs, count, kernel, stride, expansion in _STAGES:
             for k in range(count):
@@ -150,8 +169,9 @@ class EfficientNetLite0(nn.Module):
         self._blocks = nn.ModuleList(blocks)
 
     def fold(self) -> None:
-        """Make the normalisation layers part of the convolutions, for inference only."""
+        """Make normalisation part of the convolutions, for inference on pictures whose sides are multiples of 32."""
         _fold(self, [("_conv_stem", "_bn0")])
+        self._conv_stem = _evenly_padded(self._conv_stem)
         for block in self._blocks:
             assert isinstance(block, InvertedBottleneck)
             block.fold()

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from im2hands.core.errors import WeightsError
+from im2hands.networks.compact_encoder import InvertedBottleneck
 from im2hands.networks.two_hand_network import GRID, TwoHandNetwork, sample
 from im2hands.weights.folder import list_weights
 from im2hands.weights.keypoint_networks import TWO_HAND
@@ -105,3 +106,18 @@ def test_the_folded_network_sees_the_same(model: TwoHandNetwork) -> None:
     for one, other, third in zip(before.pyramid, after.pyramid, again.pyramid, strict=True):
         torch.testing.assert_close(other, one, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(third, other)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_folded_block_needs_no_padded_copy_of_its_input(
+    kernel: int, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(kernel)
+    block = InvertedBottleneck(8, 8, kernel, stride, 2).eval()
+    image = torch.randn(2, 8, 12, 20, generator=generator)
+    with torch.inference_mode():
+        before = block(image)
+        block.fold()
+        monkeypatch.setattr(torch.nn.functional, "pad", None)
+        torch.testing.assert_close(block(image), before)

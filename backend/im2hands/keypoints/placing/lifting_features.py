@@ -7,9 +7,10 @@ from their mean.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from im2hands.keypoints.reading.network import LandmarkNetwork
 from .joint_definitions import OFFSETS, from_own_definition, to_own_definition
 
 if TYPE_CHECKING:
-    from im2hands.networks.two_hand_network import TwoHandNetwork
+    from im2hands.networks.two_hand_network import PalmMaps, TwoHandNetwork
 
 PIXELS = 160
 """Side of the two-hand network's input, pixels."""
@@ -102,6 +103,8 @@ def lifting_features(
     """
     import torch
 
+    from im2hands.surfaces.side_by_side import side_by_side
+
     if not hands:
         return []
     own = [_own(hand) for hand in hands]
@@ -117,12 +120,18 @@ def lifting_features(
     rows = [views.index(view) for view in mirrored]
     places = np.stack([apply(affine, pixels) for pixels, _ in own])
     places[mirrored] = places[mirrored] * (-1, 1) + (PIXELS - 1, 0)
-    crops = _crop_features(reader, image, hands)
     device = next(model.parameters()).device
+    pictures = np.stack([picture[:, ::-1] if view else picture for view in views])
+
+    def seen() -> PalmMaps:
+        with torch.inference_mode():
+            images = torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float()
+            made: PalmMaps = model(images.contiguous(memory_format=torch.channels_last))
+            return made
+
+    both: list[Callable[[], Any]] = [partial(_crop_features, reader, image, hands), seen]
+    crops, maps = side_by_side(both, device)
     with torch.inference_mode():
-        pictures = np.stack([picture[:, ::-1] if view else picture for view in views])
-        images = torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float()
-        maps = model(images.contiguous(memory_format=torch.channels_last))
         if rows != list(range(len(views))):  # one row of maps for each hand
             maps = type(maps)(maps.heat[rows], maps.masks[rows], tuple(m[rows] for m in maps.pyramid), maps.deep[rows])
         outputs = _two_hand_outputs(model, maps, places, zoom * np.array(sizes))

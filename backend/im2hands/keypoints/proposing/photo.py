@@ -10,7 +10,7 @@ from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.reading.crops import crops_around
 from im2hands.keypoints.reading.hypotheses import Proposals
 
-from .palms import PalmDetector, Part, SuspectedPalms, joined
+from .palms import PalmDetector, Part, SuspectedPalms
 from .two_hand_network import HandReading, PictureReading
 from .two_hand_pictures import apply, inverse, palm_frame
 
@@ -31,8 +31,32 @@ _ON_HAND = 0.5
 _LARGE, _PARTS, _PART = 320, 3, 0.5
 
 
-def suspect_palms(detector: PalmDetector, image: np.ndarray, picture_reading: PictureReading) -> SuspectedPalms:
-    """Run MediaPipe's palm detector: on the whole picture, on its parts, and on the part where hands are.
+def suspect_palms(detector: PalmDetector, image: np.ndarray) -> list[SuspectedPalms]:
+    """Run MediaPipe's palm detector on the whole picture and on its parts.
+
+    Parameters
+    ----------
+    detector : PalmDetector
+        MediaPipe's palm detector.
+    image : (H, W, 3) uint8
+        RGB picture.
+
+    Returns
+    -------
+    list[SuspectedPalms]
+        The palms of each run, pixels of the picture.
+    """
+    height, width = image.shape[:2]
+    parts: list[Part | None] = [None]
+    if max(height, width) > _LARGE:
+        parts += _parts(width, height)
+    return detector.suspect_each(image, parts)
+
+
+def suspect_around_hands(
+    detector: PalmDetector, image: np.ndarray, picture_reading: PictureReading
+) -> list[SuspectedPalms]:
+    """Run MediaPipe's palm detector on the part of the picture where hands are.
 
     Parameters
     ----------
@@ -45,18 +69,13 @@ def suspect_palms(detector: PalmDetector, image: np.ndarray, picture_reading: Pi
 
     Returns
     -------
-    SuspectedPalms
-        The palms of all runs, pixels of the picture.
+    list[SuspectedPalms]
+        The palms of the run, pixels of the picture. Without a run, as where hands fill the picture, there are none.
     """
-    height, width = image.shape[:2]
-    longer = max(height, width)
-    parts: list[Part | None] = [None]
-    if longer > _LARGE:
-        parts += _parts(width, height)
     square = _around_hands(picture_reading)
-    if square is not None and _SMALLEST <= square[1] <= _CLOSER * longer:
-        parts.append(square)
-    return joined(*detector.suspect_each(image, parts))
+    if square is None or not _SMALLEST <= square[1] <= _CLOSER * max(image.shape[:2]):
+        return []
+    return [detector.suspect(image, square)]
 
 
 def _parts(width: int, height: int) -> list[Part]:

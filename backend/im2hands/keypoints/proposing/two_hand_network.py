@@ -13,6 +13,8 @@ from im2hands.core.hands import Side
 from .two_hand_pictures import apply, inverse, letterbox, palm_frame, square_part, warp
 
 if TYPE_CHECKING:
+    import torch
+
     from im2hands.networks.two_hand_network import TwoHandNetwork
 
 # Side of the network's input, pixels: for a whole picture, for a whole picture whose longer side exceeds LARGE, and for
@@ -174,6 +176,11 @@ class TwoHandReader:
     def __init__(self, model: TwoHandNetwork) -> None:
         self._model = model
 
+    @property
+    def device(self) -> torch.device:
+        """The network's device."""
+        return next(self._model.parameters()).device
+
     def read(self, image: np.ndarray) -> PictureReading:
         """Read the hands of a picture: first the whole picture, then the part around the hands at a larger scale.
 
@@ -241,8 +248,7 @@ class TwoHandReader:
         """
         import torch
 
-        model = self._model
-        device = next(model.parameters()).device
+        model, device = self._model, self.device
         both = np.stack([picture, picture[:, ::-1]])
         with torch.inference_mode():
             images = torch.from_numpy(np.ascontiguousarray(both)).to(device).permute(0, 3, 1, 2).float()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -23,8 +24,10 @@ _SURE_PRESENCE, _SURE_SCATTER = 0.9, 0.12
 _SPREAD = 0.25
 
 
-def read_finally(network: LandmarkNetwork, image: np.ndarray, hand: Hypothesis, side: Side) -> HandDetection:
-    """Read a chosen hand of a photo once more, as a hand of its side.
+def read_finally(
+    network: LandmarkNetwork, image: np.ndarray, hands: Mapping[Side, Hypothesis]
+) -> dict[Side, HandDetection]:
+    """Read the chosen hands of a photo once more, each as a hand of its side.
 
     Parameters
     ----------
@@ -32,25 +35,29 @@ def read_finally(network: LandmarkNetwork, image: np.ndarray, hand: Hypothesis, 
         The reading network.
     image : (H, W, 3) uint8
         RGB picture.
-    hand : Hypothesis
-        The chosen hand.
-    side : Side
-        Its side.
+    hands : mapping of Side to Hypothesis
+        The chosen hands.
 
     Returns
     -------
-    HandDetection
-        The hand, with keypoints of MediaPipe's network where it is steady, else of the reading network.
+    dict of Side to HandDetection
+        The hands, with keypoints of MediaPipe's network where it is steady, else of the reading network.
     """
-    reader = network.mediapipe()
-    look = read_repeatedly(reader, image, hand.pixels[None], _CROPS)[0]
-    if not (look.steady and _near(look, hand)):
-        reader = network
-        look = read_repeatedly(network, image, hand.pixels[None], _CROPS, 1 if side == "right" else -1)[0]
-    if look.agreement < _LEAST_AGREEMENT or not _near(look, hand):
-        return as_read(hand, side, network.source)
-    made = look.detection(reader.source)
-    return replace(made, side=side, wrist_offset=hand.wrist_offset)
+    if not hands:
+        return {}
+    places = np.stack([hand.pixels for hand in hands.values()])
+    looks = read_repeatedly(network.mediapipe(), image, places, _CROPS)
+    made: dict[Side, HandDetection] = {}
+    for look, (side, hand) in zip(looks, hands.items(), strict=True):
+        source = network.mediapipe().source
+        if not (look.steady and _near(look, hand)):
+            source = network.source
+            look = read_repeatedly(network, image, hand.pixels[None], _CROPS, 1 if side == "right" else -1)[0]
+        if look.agreement < _LEAST_AGREEMENT or not _near(look, hand):
+            made[side] = as_read(hand, side, network.source)
+        else:
+            made[side] = replace(look.detection(source), side=side, wrist_offset=hand.wrist_offset)
+    return made
 
 
 def as_read(hand: Hypothesis, side: Side, source: str) -> HandDetection:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from im2hands.weights.mediapipe_bundle import read_bundle
 
 from .crops import contiguous, pyramid, warp_crop
 from .litert import Interpreters
+from .memory import ReadingMemory
 from .readings import Part, Readings, readings_of
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class LandmarkNetwork:
         self._workers = workers or granted_cores()
         self._reading, self._mediapipe = reading, model
         self._plain: LandmarkNetwork | None = None
+        self._memory: ReadingMemory | None = None
         self._seeing: Interpreters | None = None
         self._making = threading.Lock()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="hand-crops")
@@ -124,6 +127,19 @@ class LandmarkNetwork:
             else:
                 self._plain._by_side = {0: Interpreters(self._mediapipe, self._workers)}
         return self._plain
+
+    def remembering(self) -> LandmarkNetwork:
+        """Return the network on the same threads; of the picture that it reads it reads no crop twice in one way.
+
+        Use it for one picture and drop it. MediaPipe's network of it remembers, too.
+        """
+        if self._memory is not None:
+            return self
+        made = copy(self)
+        made._memory = ReadingMemory()
+        if self._reading is not None:
+            made._plain = self.mediapipe().remembering()
+        return made
 
     @property
     def source(self) -> str:
@@ -210,28 +226,45 @@ class LandmarkNetwork:
         Cancelled
             If ``cancelled`` returned True.
         """
-        crops = [np.asarray(part.crops, dtype=np.float64).reshape(-1, 4) for part in parts]
-        raw = [np.empty((len(some), 2 + 6 * KEYPOINT_COUNT), dtype=np.float32) for some in crops]
+        parts = [replace(part, crops=np.asarray(part.crops, np.float64).reshape(-1, 4)) for part in parts]
+        raw = [np.empty((len(part.crops), 2 + 6 * KEYPOINT_COUNT), dtype=np.float32) for part in parts]
+        if self._memory is None:
+            self._run(image, parts, raw, done, cancelled)
+        else:
+            fresh = self._memory.recall(image, parts, raw)
+            asked = [replace(part, crops=part.crops[new]) for part, new in zip(parts, fresh, strict=True)]
+            told = [outputs[new] for outputs, new in zip(raw, fresh, strict=True)]
+            self._run(image, asked, told, done, cancelled)
+            self._memory.keep(asked, told)
+            for outputs, new, values in zip(raw, fresh, told, strict=True):
+                outputs[new] = values
+        given = zip(raw, parts, strict=True)
+        return [readings_of(told, part.crops, self._reading is not None, part.mirrored) for told, part in given]
+
+    def _run(
+        self, image: np.ndarray, parts: Sequence[Part], raw: Sequence[np.ndarray],
+        done: Callable[[int], None] | None, cancelled: Callable[[], bool] | None,
+    ) -> None:  # fmt: skip
+        """Run the network on crops of a picture and write its outputs (N, 128) for each part into ``raw``."""
+        crops = [part.crops for part in parts]
         largest = max((float(some[:, 2].max(initial=1.0)) for some in crops), default=1.0)
         levels = pyramid(contiguous(image), largest)
         if self._on_device is not None:
             self._on_device.read(parts, crops, levels, raw, self._pool, done, cancelled)
-        else:
-            own = [self._looking_for(part.told) for part in parts]
-            alike: dict[bytes, list[tuple[int, int]]] = {}
-            for part, some in enumerate(crops):
-                for row, crop in enumerate(some):
-                    alike.setdefault(crop.tobytes(), []).append((part, row))
+            return
+        own = [self._looking_for(part.told) for part in parts]
+        alike: dict[bytes, list[tuple[int, int]]] = {}
+        for part, some in enumerate(crops):
+            for row, crop in enumerate(some):
+                alike.setdefault(crop.tobytes(), []).append((part, row))
 
-            def run(rows: Sequence[tuple[int, int]]) -> None:
-                part, row = rows[0]
-                picture = warp_crop(levels, crops[part][row])
-                for part, row in rows:
-                    raw[part][row] = _told(own[part], parts[part].seen(picture), self._outputs)
+        def run(rows: Sequence[tuple[int, int]]) -> None:
+            part, row = rows[0]
+            picture = warp_crop(levels, crops[part][row])
+            for part, row in rows:
+                raw[part][row] = _told(own[part], parts[part].seen(picture), self._outputs)
 
-            self._on_all_cores(run, list(alike.values()), done, cancelled)
-        given = zip(raw, crops, parts, strict=True)
-        return [readings_of(told, some, self._reading is not None, part.mirrored) for told, some, part in given]
+        self._on_all_cores(run, list(alike.values()), done, cancelled)
 
     def features(self, pictures: np.ndarray) -> np.ndarray:
         """Compute the vectors from which the network reads crops of right hands.

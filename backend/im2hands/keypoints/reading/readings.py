@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from im2hands.core.hands import KEYPOINT_COUNT
@@ -83,7 +84,7 @@ class Part:
 
     def seen(self, picture: np.ndarray) -> np.ndarray:
         """Return the picture of a crop as the network is given it."""
-        return picture[:, ::-1] if self.mirrored else picture
+        return np.asarray(cv2.flip(picture, 1)) if self.mirrored else picture
 
 
 def readings_of(raw: np.ndarray, crops: np.ndarray, spreads: bool, mirrored: bool) -> Readings:

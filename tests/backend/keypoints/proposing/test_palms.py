@@ -9,7 +9,7 @@ from hand_pictures import demo_photo, frame_of
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.palms import MOST_PALMS, PalmDetector, SuspectedPalms, distinct, joined
-from im2hands.keypoints.proposing.photo import suspect_palms
+from im2hands.keypoints.proposing.photo import suspect_around_hands, suspect_palms
 from im2hands.keypoints.proposing.two_hand_network import HandMap, PictureReading
 from im2hands.keypoints.proposing.two_hand_pictures import palm_frame
 from im2hands.keypoints.reading.network import LandmarkNetwork
@@ -65,8 +65,11 @@ def test_a_part_of_the_picture_is_told_in_the_pixels_of_the_whole(
     values = np.zeros((64, 64))
     values[32:50, 4:30] = 1.0
     seen = PictureReading(hand_map=HandMap(values, np.array([[64 / 2000, 0, 0], [0, 64 / 2000, 0]])))
-    both = suspect_palms(detector, small, seen)
+    runs, close = suspect_palms(detector, small), suspect_around_hands(detector, small, seen)
+    assert (len(runs), len(close)) == (10, 1)  # the whole picture and its parts; the part with hands
+    both = joined(*runs, *close)
     assert len(both.score) >= 2 and both.score[1] >= detector.suspect(small).score[:2].min()
+    assert suspect_around_hands(detector, small, PictureReading()) == []
 
 
 def test_of_palms_upon_each_other_the_surest_stays() -> None:
