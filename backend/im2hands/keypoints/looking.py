@@ -174,7 +174,7 @@ class Readers:
         if self.palms is None:
             (detections, palms), picture = detected(), PictureReading()
         else:
-            from im2hands.surfaces.side_by_side import side_by_side
+            from im2hands.core.side_by_side import side_by_side
 
             both: list[Callable[[], Any]] = [detected, partial(self.palms.read, frame.image)]
             (detections, palms), picture = side_by_side(both, self.palms.device)

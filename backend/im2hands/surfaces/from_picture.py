@@ -17,6 +17,7 @@ from torch import Tensor
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
+from im2hands.core.side_by_side import side_by_side
 from im2hands.geometry.bones import QUERY_SCALE, Bones
 from im2hands.geometry.even_points import even_points
 from im2hands.media.source import Frame
@@ -37,7 +38,6 @@ from .occupancy_field import PartField
 from .picture_field import HandLogits, NetworkField
 from .precision import Precision, pair_precision
 from .refined_side import RefinedSide
-from .side_by_side import side_by_side
 from .stage_costs import StageCosts
 from .tracked_hand import HandSurfaces, Parts
 

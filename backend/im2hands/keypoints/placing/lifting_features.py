@@ -103,7 +103,7 @@ def lifting_features(
     """
     import torch
 
-    from im2hands.surfaces.side_by_side import side_by_side
+    from im2hands.core.side_by_side import side_by_side
 
     if not hands:
         return []

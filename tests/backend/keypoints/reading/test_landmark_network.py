@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from im2hands.core.errors import Cancelled
 from im2hands.keypoints.hand_geometry import palm_length
+from im2hands.keypoints.looking import Readers
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.reading import network as reading
 from im2hands.keypoints.reading.consensus import read_repeatedly
 from im2hands.keypoints.reading.crops import CROP_PIXELS, crops_around, warp_crop
+from im2hands.keypoints.reading.litert import Interpreters
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.keypoints.reading.readings import Part
 
@@ -110,6 +112,30 @@ def test_mirror_images_are_cut_out_once_and_read_as_the_mirrored_picture(
     np.testing.assert_allclose(mirrored.right, 1 - turned.right, atol=0.02)
     np.testing.assert_allclose(mirrored.pixels, straight.pixels, atol=20)
     assert Part(crop, side=1, mirrored=True).told == -1
+
+
+def test_a_network_that_remembers_reads_a_crop_of_a_picture_once_in_each_way(
+    readers: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, image, run, ran = readers.network, demo_photo("hands_a.jpg"), Interpreters.run, []
+    crops = np.array([[665.0, 340.0, 480.0, 0.3], [200.0, 330.0, 470.0, 0.0]])
+    plain = network.read_parts(image, [Part(crops), Part(crops[:1], mirrored=True)])
+    monkeypatch.setattr(Interpreters, "run", lambda self, *given: (ran.append(1), run(self, *given))[1])
+    keeping = network.remembering()
+    assert keeping.remembering() is keeping
+    keeping.read(image, crops[1:])
+    first = keeping.read_parts(image, [Part(crops), Part(crops[:1], mirrored=True)])
+    again = keeping.read_parts(image, [Part(crops), Part(crops[:1], mirrored=True)])
+    assert len(ran) == 3
+    for one, other, expected in zip(first, again, plain, strict=True):
+        for name, value in vars(expected).items():
+            np.testing.assert_array_equal(getattr(one, name), value)
+            np.testing.assert_array_equal(getattr(other, name), value)
+    keeping.mediapipe().read(image, crops)
+    keeping.mediapipe().read(image, crops)
+    assert len(ran) == 5
+    keeping.read(image.copy(), crops)  # another picture, as far as it knows
+    assert len(ran) == 7
 
 
 def test_threads_that_ask_at_a_time_get_their_own_features(network: LandmarkNetwork) -> None:

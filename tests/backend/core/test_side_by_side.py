@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from im2hands.surfaces.side_by_side import side_by_side
+from im2hands.core.side_by_side import side_by_side
 
 CPU = torch.device("cpu")
 

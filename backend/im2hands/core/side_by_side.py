@@ -1,4 +1,4 @@
-"""Processing of a frame's hands in parallel threads on a CPU with several cores."""
+"""Independent calls in parallel threads on a CPU with several cores."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Result = TypeVar("Result")
 def side_by_side(work: Sequence[Callable[[], Result]], device: torch.device) -> list[Result]:
     """Run independent calls, one thread each, without gradients.
 
-    A hand needs thousands of small operations, which several cores share badly. Two hands keep two cores busy.
+    A hand needs thousands of small operations, which several cores share badly. Two calls keep two cores busy.
 
     Parameters
     ----------
     work : sequence of callable
-        The calls, usually one per hand.
+        The calls, such as one for each hand.
     device : torch.device
         Where the networks run. The calls run in parallel on a CPU only.
 
