@@ -1,4 +1,4 @@
-"""Fit of the posed template to an implicit surface: along the template's normals, smooth passes first, exact ones last.
+"""Fit of the posed template to an implicit surface along its normals: smooth passes first, an exact one last.
 
 Each pass moves every vertex along its normal to the surface. The displacements are smoothed over the neighbours, less
 in each pass. A vertex that finds no surface of its own (between fingers that have grown together) moves with its
@@ -33,7 +33,7 @@ _SLIDE = 0.6  # share of uneven displacement across the normals that each pass u
 _SLIDE_REACH = 3  # edges over which that displacement is smoothed
 _UPRIGHT = 0.0  # least cosine between the normals of a face and of the smoothed surface around it
 _NORMAL_REACH = 2  # edges over which normals are smoothed
-_REPAIRS = 12  # largest number of smoothings of folded faces
+_REPAIRS = 18  # largest number of smoothings of folded faces
 _PATCH = 5  # edges around folded triangles that are looked at
 _PATCH_BORDER = 3  # those of them that only give normals
 _FINE = 5000  # vertices; in coarser templates untangling moves too much of the surface with each vertex

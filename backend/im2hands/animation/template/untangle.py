@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from im2hands.geometry.normals import dots, face_normals, vertex_normals
+from im2hands.geometry.normals import dots, face_normals, unit, vertex_normals
 from im2hands.geometry.searches import Searches
 
 from .cuts import cut_triangles
@@ -29,9 +29,10 @@ _BESIDE = 2  # edges around such vertices that are smoothed as well
 _SMOOTHINGS = 6  # number of averagings
 _USUAL = 6600  # vertices of the template for which these two hold; other densities are adapted to the same distance
 _TAKEN_BACK = 0.2  # share of the displacement that is undone where skins touch
+_PUSHED = 0.25  # least nearness of vertices that are pushed out
 _ROUNDS = 6  # largest number of rounds that push vertices out
 _NEAR = 0.006  # metres; largest distance of vertices whose skins may intersect
-_LOOK_EVERY = 3  # near vertices are searched again after this many rounds
+_LOOK_EVERY = 3  # near vertices that face each other are searched again after this many rounds
 _APART = 0.012  # metres; vertices that are closer than this at rest belong to one crease and are not separated
 _FACING = -0.2  # largest cosine between the normals of skins that face each other
 _BLUR = 0.002  # metres; scale on which a vertex of the other skin counts less than the nearest one
@@ -96,7 +97,7 @@ class Untangler:
         found = fitted
         if touching.any():
             moved = self._smoothed(fitted - start, touching) * (1 - _TAKEN_BACK * touching[:, None])
-            found = self._pushed_out(start + moved, np.flatnonzero(touching > 0.25))
+            found = self._pushed_out(start + moved, np.flatnonzero(touching > _PUSHED))
         # Creases without another skin nearby, such as between the roots of fingers.
         lonely = (touching < _LITTLE)[self._triangles].all(axis=1)
         bent = self._triangles[lonely & self._bent(found)]
@@ -206,6 +207,5 @@ def _behind(pairs: np.ndarray, vertices: np.ndarray, normals: np.ndarray) -> tup
     values = np.column_stack([np.ones(len(vertices)), dots(vertices, normals), normals])
     found = weight @ values + weight.T @ values
     total, way = found[:, 0], found[:, 2:]
-    depth = (found[:, 1] - dots(vertices, way)) / np.maximum(total, 1e-30)
-    way = way / np.maximum(np.sqrt(dots(way, way)), 1e-30)[:, None]
-    return np.where(total > 0, depth, -np.inf), way
+    depth = (found[:, 1] - dots(vertices, way)) / np.maximum(total, np.finfo(np.float64).tiny)
+    return np.where(total > 0, depth, -np.inf), unit(way)
