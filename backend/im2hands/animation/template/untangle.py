@@ -29,10 +29,9 @@ _BESIDE = 2  # edges around such vertices that are smoothed as well
 _SMOOTHINGS = 6  # number of averagings
 _USUAL = 6600  # vertices of the template for which these two hold; other densities are adapted to the same distance
 _TAKEN_BACK = 0.2  # share of the displacement that is undone where skins touch
-_PUSHED = 0.25  # least nearness of vertices that are pushed out
 _ROUNDS = 6  # largest number of rounds that push vertices out
 _NEAR = 0.006  # metres; largest distance of vertices whose skins may intersect
-_LOOK_EVERY = 3  # near vertices that face each other are searched again after this many rounds
+_LOOK_EVERY = 2  # near vertices that face each other are searched again after this many rounds
 _APART = 0.012  # metres; vertices that are closer than this at rest belong to one crease and are not separated
 _FACING = -0.2  # largest cosine between the normals of skins that face each other
 _BLUR = 0.002  # metres; scale on which a vertex of the other skin counts less than the nearest one
@@ -97,7 +96,7 @@ class Untangler:
         found = fitted
         if touching.any():
             moved = self._smoothed(fitted - start, touching) * (1 - _TAKEN_BACK * touching[:, None])
-            found = self._pushed_out(start + moved, np.flatnonzero(touching > _PUSHED))
+            found = self._pushed_out(start + moved, np.flatnonzero(touching))
         # Creases without another skin nearby, such as between the roots of fingers.
         lonely = (touching < _LITTLE)[self._triangles].all(axis=1)
         bent = self._triangles[lonely & self._bent(found)]
