@@ -1,4 +1,4 @@
-"""Fit of the posed template to an implicit surface along its normals: smooth passes first, an exact one last.
+"""Fit of the posed template to an implicit surface: along the template's normals, smooth passes first, exact ones last.
 
 Each pass moves every vertex along its normal to the surface. The displacements are smoothed over the neighbours, less
 in each pass. A vertex that finds no surface of its own (between fingers that have grown together) moves with its
@@ -26,7 +26,7 @@ from .untangle import Untangler
 
 # Per smooth pass: number of edges the displacement is smoothed over; distance searched for the surface, metres.
 _PASSES = ((20, 0.012), (8, 0.009), (4, 0.006), (2, 0.005), (1, 0.004))
-_LAST = 0.003  # the same distance for the last pass, which is exact and does not smooth
+_LAST = (0.003, 0.002)  # the same distance for the passes without smoothing; only the last one asks exactly
 _SAME_WAY = 0.35  # least cosine between the normals of a vertex and of the surface point it moves to
 _ASIDE = 0.0015  # metres; the closest point may be this far off the vertex normal, plus its distance along the normal
 _SLIDE = 0.6  # share of uneven displacement across the normals that each pass undoes
@@ -101,10 +101,12 @@ class Fitter:
             step, seen = self._step(start + moved, normals, target.near, farthest)
             moved = self._spread(moved + step, seen, reach)
             moved = moved + self._even_out(moved, normals)
-        normals = vertex_normals(start + moved, self._triangles, self._sums)
-        step, seen = self._step(start + moved, normals, target.closest, _LAST)
-        moved = moved + self._filled(step, seen)
-        return Fitted(self.untangled(start, self.unfolded(start + moved)), seen)
+        for farthest, ask in zip(_LAST, (target.near, target.closest), strict=True):
+            normals = vertex_normals(start + moved, self._triangles, self._sums)
+            step, seen = self._step(start + moved, normals, ask, farthest)
+            moved = moved + self._filled(step, seen)
+            moved = self.unfolded(start + moved) - start
+        return Fitted(self.untangled(start, start + moved), seen)
 
     def _step(
         self,
