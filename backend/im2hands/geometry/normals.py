@@ -94,16 +94,52 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray, sums: sparse.csr_mat
     faces : (F, 3) int
         Triangles.
     sums : (V, F) sparse matrix or None
-        Result of ``corner_sums`` for these faces; None to compute it here.
+        Result of ``corner_sums`` for these faces: faster where it is used often.
 
     Returns
     -------
     (V, 3) float
         Unit normals; zero for a vertex without area around it.
     """
-    summed = (corner_sums(faces, len(vertices)) if sums is None else sums) @ face_normals(vertices, faces)
-    length = np.sqrt(dots(summed, summed))[:, None]
-    found: np.ndarray = summed / np.maximum(length, 1e-30)
+    normals = face_normals(vertices, faces)
+    return unit(summed_at_corners(normals, faces, len(vertices)) if sums is None else sums @ normals)
+
+
+def summed_at_corners(values: np.ndarray, faces: np.ndarray, count: int) -> np.ndarray:
+    """Return the product of ``corner_sums`` with values of triangles, without that matrix.
+
+    Parameters
+    ----------
+    values : (F, C) float
+        Values of triangles.
+    faces : (F, 3) int
+        Triangles.
+    count : int
+        Number V of vertices.
+
+    Returns
+    -------
+    (V, C) float
+        Sums over the triangles around each vertex.
+    """
+    corners = faces.T.ravel()
+    return np.stack([np.bincount(corners, np.tile(column, 3), count) for column in values.T], axis=1)
+
+
+def unit(ways: np.ndarray) -> np.ndarray:
+    """Return vectors of length 1.
+
+    Parameters
+    ----------
+    ways : (N, 3) float
+        Vectors.
+
+    Returns
+    -------
+    (N, 3) float
+        The vectors divided by their lengths; zero stays zero.
+    """
+    found: np.ndarray = ways / np.maximum(np.sqrt(dots(ways, ways)), 1e-30)[:, None]
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from im2hands.geometry.normals import cross, dots, vertex_normals
+from im2hands.geometry.normals import dots, face_normals, summed_at_corners, unit
 from im2hands.geometry.searches import Searches
 
 # Marching cubes gives triangles of similar size, so the closest triangle is among those with the closest centres.
@@ -26,18 +26,11 @@ class SurfaceTarget:
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray, searches: Searches | None = None) -> None:
         self.vertices = np.asarray(vertices, np.float64)
-        corners = self.vertices[faces]
+        normals = face_normals(self.vertices, faces)
+        self._normals = unit(summed_at_corners(normals, faces, len(self.vertices)))
         # Slivers have no normal, and their neighbours are as close.
-        normals = cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        kept = dots(normals, normals) > 1e-24
-        self._corners = corners[kept]
-        sides = self._corners - self._corners[:, :1] * [[0.0], [1.0], [1.0]]
-        self._sides = sides  # the first corner, and the ways from it to the others
-        self._squares = np.stack([dots(sides[:, k], sides[:, j]) for k, j in ((1, 1), (1, 2), (2, 2))])
-        self._normals = vertex_normals(self.vertices, faces)[faces[kept]]
-        self._centres = _summed(self._corners) / 3
-        means = _summed(self._normals)
-        self._means = means / np.maximum(np.sqrt(dots(means, means)), 1e-30)[:, None]
+        self._faces = faces[dots(normals, normals) > 1e-24]
+        self._centres = _summed(self.vertices.take(self._faces, axis=0)) / 3
         self._nearest = (searches or Searches()).nearest(self._centres)
 
     def near(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +49,8 @@ class SurfaceTarget:
             Unit normals there.
         """
         index = self._nearest(points, 1)[:, 0]
-        return self._centres[index], self._means[index]
+        normal = _summed(self._normals.take(self._faces.take(index, axis=0), axis=0))
+        return self._centres.take(index, axis=0), unit(normal)
 
     def depth(self, points: np.ndarray) -> np.ndarray:
         """A fast approximation of the depth below the surface, from the plane of the nearest triangle.
@@ -89,17 +83,19 @@ class SurfaceTarget:
         normal : (N, 3) float
             Unit normals there.
         """
-        count = min(_CANDIDATES, len(self._corners))
+        count = min(_CANDIDATES, len(self._faces))
         index = self._nearest(points, count)
-        a, ab, ac = (self._sides[index, k] for k in range(3))
-        ap = points[:, None] - a
-        share, distance = _closest_shares(_along(ab, ap), _along(ac, ap), *self._squares[:, index])
+        a, b, c = (self.vertices.take(self._faces[:, k].take(index), axis=0) for k in range(3))
+        ab, ac, ap = b - a, c - a, points[:, None] - a
+        share, distance = _closest_shares(
+            _along(ab, ap), _along(ac, ap), _along(ab, ab), _along(ab, ac), _along(ac, ac)
+        )
         rows, best = np.arange(len(points)), (distance + _along(ap, ap)).argmin(axis=1)
         v, w = (part[rows, best, None] for part in share)
-        own = index[rows, best]
-        normal = np.einsum("nk,nkc->nc", np.concatenate([1 - v - w, v, w], axis=1), self._normals[own])
-        found = a[rows, best] + v * ab[rows, best] + w * ac[rows, best]
-        return found, normal / np.maximum(np.sqrt(dots(normal, normal))[:, None], 1e-30)
+        normal = np.einsum(
+            "nk,nkc->nc", np.concatenate([1 - v - w, v, w], axis=1), self._normals[self._faces[index[rows, best]]]
+        )
+        return a[rows, best] + v * ab[rows, best] + w * ac[rows, best], unit(normal)
 
     def signed_distance(self, points: np.ndarray) -> np.ndarray:
         """Signed distances to the surface.

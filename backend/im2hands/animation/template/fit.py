@@ -33,9 +33,9 @@ _SLIDE = 0.6  # share of uneven displacement across the normals that each pass u
 _SLIDE_REACH = 3  # edges over which that displacement is smoothed
 _UPRIGHT = 0.0  # least cosine between the normals of a face and of the smoothed surface around it
 _NORMAL_REACH = 2  # edges over which normals are smoothed
-_REPAIRS = 12  # largest number of smoothings of folded faces
-_PATCH = 8  # edges around folded triangles that are looked at
-_PATCH_BORDER = 4  # those of them that only give normals
+_REPAIRS = 18  # largest number of smoothings of folded faces
+_PATCH = 5  # edges around folded triangles that are looked at
+_PATCH_BORDER = 3  # those of them that only give normals
 _FINE = 5000  # vertices; in coarser templates untangling moves too much of the surface with each vertex
 
 
@@ -167,6 +167,8 @@ class Fitter:
     def unfolded(self, vertices: np.ndarray) -> np.ndarray:
         """Smooth the vertices around folded faces.
 
+        Only a patch of the template around them is looked at, as far as smoothing can fold a triangle.
+
         Parameters
         ----------
         vertices : (T, 3) float
@@ -177,17 +179,9 @@ class Fitter:
         (T, 3) float
             Positions, metres.
         """
-        left = _REPAIRS
-        while left > 0 and (folded := self.folds(vertices)).any():
-            vertices, rounds = self._repaired(vertices, folded, left)
-            left -= rounds
-        return vertices
-
-    def _repaired(self, vertices: np.ndarray, folded: np.ndarray, most: int) -> tuple[np.ndarray, int]:
-        """Smooth around folded triangles until none is left near them; also the number of smoothings, at least one.
-
-        Only a patch of the template is looked at, as far as a smoothing can fold a triangle.
-        """
+        folded = self.folds(vertices)
+        if not folded.any():
+            return vertices
         near = np.zeros(len(vertices))
         near[self._triangles[folded]] = 1.0
         for number in range(_PATCH):
@@ -202,16 +196,17 @@ class Fitter:
         mean, sums = self._mean[rows][:, rows], self._sums[rows][:, inside]
         least = np.where(counted, self._least[inside], -2.0)
         free = np.isin(rows, self._lid, invert=True).astype(np.float64)
-        own, bad_triangles, rounds = vertices[rows], folded[inside] & counted, 0
-        while rounds < most and bad_triangles.any():
+        own, folded = vertices[rows], folded[inside]
+        for _ in range(_REPAIRS):
             bad = np.zeros(len(rows))
-            bad[triangles[bad_triangles]] = 1.0
+            bad[triangles[folded]] = 1.0
             own = np.where((mean @ (bad * free) > 0)[:, None], mean @ own, own)
-            rounds += 1
-            bad_triangles = _uprightness(own, triangles, sums, mean) < least
+            folded = _uprightness(own, triangles, sums, mean) < least
+            if not folded.any():
+                break
         vertices = vertices.copy()
         vertices[rows] = own
-        return vertices, rounds
+        return vertices
 
     def untangled(self, start: np.ndarray, fitted: np.ndarray) -> np.ndarray:
         """Separate the fingers of a fitted template.

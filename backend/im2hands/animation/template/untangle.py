@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from im2hands.geometry.normals import dots, face_normals, vertex_normals
+from im2hands.geometry.normals import dots, face_normals, unit, vertex_normals
 from im2hands.geometry.searches import Searches
 
 from .cuts import cut_triangles
@@ -29,14 +29,14 @@ _BESIDE = 2  # edges around such vertices that are smoothed as well
 _SMOOTHINGS = 6  # number of averagings
 _USUAL = 6600  # vertices of the template for which these two hold; other densities are adapted to the same distance
 _TAKEN_BACK = 0.2  # share of the displacement that is undone where skins touch
-_ROUNDS = 12  # largest number of rounds that push vertices out
+_ROUNDS = 6  # largest number of rounds that push vertices out
 _NEAR = 0.006  # metres; largest distance of vertices whose skins may intersect
-_LOOK_EVERY, _MARGIN = 4, 0.002  # near vertices are searched again after this many rounds, with this margin in metres
+_LOOK_EVERY = 2  # near vertices that face each other are searched again after this many rounds
 _APART = 0.012  # metres; vertices that are closer than this at rest belong to one crease and are not separated
 _FACING = -0.2  # largest cosine between the normals of skins that face each other
 _BLUR = 0.002  # metres; scale on which a vertex of the other skin counts less than the nearest one
 _GAP = 0.0005  # metres; gap left between the skins
-_SHARE = 0.3  # share of the way out per round; less than half, because the other skin moves as well
+_SHARE = 0.45  # share of the way out per round; less than half, because the other skin moves as well
 _SPREAD = 2  # edges over which a push is spread
 
 
@@ -118,6 +118,7 @@ class Untangler:
         coarse = vertices[: self._coarse]
         normals = vertex_normals(vertices, self._triangles, self._sums)
         pairs = self._facing(self._close_pairs(coarse, _NEARBY + self._spacing), normals)
+        pairs = np.concatenate([pairs, pairs[:, ::-1]])
         away = coarse[pairs[:, 0]] - coarse[pairs[:, 1]]
         along = dots(away, normals[pairs[:, 1]])
         across = np.sqrt(np.maximum(dots(away, away) - along * along, 0.0))
@@ -165,9 +166,7 @@ class Untangler:
         for number in range(_ROUNDS):
             normals[rows] = vertex_normals(vertices, triangles, sums)
             if number % _LOOK_EVERY == 0:
-                around = self._close_pairs(vertices, _NEAR + _MARGIN, rows)
-            away = vertices[around[:, 0]] - vertices[around[:, 1]]
-            pairs = self._facing(around[dots(away, away) < _NEAR**2], normals)
+                pairs = self._facing(self._close_pairs(vertices, _NEAR, rows), normals)
             depth, way = _behind(pairs, vertices, normals)
             if not (depth > 0).any():
                 break
@@ -181,14 +180,13 @@ class Untangler:
         return vertices
 
     def _close_pairs(self, vertices: np.ndarray, near: float, rows: np.ndarray | None = None) -> np.ndarray:
-        """(P, 2) vertices (of ``rows``) within ``near`` metres that are apart at rest; each pair in both orders."""
+        """(P, 2) vertices (of ``rows``) within ``near`` metres that are apart at rest."""
         if rows is None:
             pairs = self._searches.pairs(vertices, near)
         else:
             pairs = rows[self._searches.pairs(vertices[rows], near)]
         away = self._rest[pairs[:, 0]] - self._rest[pairs[:, 1]]
-        pairs = pairs[dots(away, away) > _APART**2]
-        return np.concatenate([pairs, pairs[:, ::-1]])
+        return pairs[dots(away, away) > _APART**2]
 
     @staticmethod
     def _facing(pairs: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -203,15 +201,10 @@ def _behind(pairs: np.ndarray, vertices: np.ndarray, normals: np.ndarray) -> tup
     Both are weighted means over the vertices of the other skin (``pairs``), mainly the nearest ones. Without any pair
     the depth is -inf.
     """
-    rows, others = pairs.T
-    away = vertices[others] - vertices[rows]
-    square = dots(away, away)
-    least = np.full(len(vertices), np.inf)
-    np.minimum.at(least, rows, square)
-    weight = np.exp(-(square - least[rows]) / _BLUR**2)
-    total, depth, way = np.zeros(len(vertices)), np.zeros(len(vertices)), np.zeros_like(vertices)
-    np.add.at(total, rows, weight)
-    np.add.at(depth, rows, weight * dots(away, normals[others]))
-    np.add.at(way, rows, weight[:, None] * normals[others])
-    way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
-    return np.where(total > 0, depth / np.maximum(total, 1e-30), -np.inf), way
+    away = vertices[pairs[:, 0]] - vertices[pairs[:, 1]]
+    weight = sparse.coo_matrix((np.exp(-dots(away, away) / _BLUR**2), pairs.T), (len(vertices), len(vertices)))
+    values = np.column_stack([np.ones(len(vertices)), dots(vertices, normals), normals])
+    found = weight @ values + weight.T @ values
+    total, way = found[:, 0], found[:, 2:]
+    depth = (found[:, 1] - dots(vertices, way)) / np.maximum(total, np.finfo(np.float64).tiny)
+    return np.where(total > 0, depth, -np.inf), unit(way)
